@@ -1,0 +1,2 @@
+//! Laid out; what it starts follows.
+fn main() {}
