@@ -146,6 +146,8 @@ create table relays (
     enrolled_at timestamptz not null,
     enrollment_token_id uuid references enrollment_tokens on delete set null,
     certificate_serial bytea not null,
+    -- Still good until a session shows the new one: a relay may die between the two.
+    previous_certificate_serial bytea,
     certificate_expires_at timestamptz not null,
     -- Fence: every session that opens takes the next epoch; writes with an older one are dropped.
     session_epoch bigint not null default 0,

@@ -31,6 +31,8 @@ fn main() -> anyhow::Result<()> {
 
     let mut config = tonic_prost_build::Config::new();
     config.bytes([".ekiden.relay.v1.SettingsSnapshot.settings", ".ekiden.relay.v1.SettingsSnapshot.hash"]);
+    // The same message always encodes to the same bytes: request ids are bound to them.
+    config.btree_map([".ekiden"]);
     config.skip_debug(REDACTED);
     config.enable_type_names();
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;

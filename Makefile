@@ -1,0 +1,43 @@
+# What a person types. Every target builds the whole workspace with the same flags, so that one target/ serves them all.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+.PHONY: help demo test lint bench prepare build sql
+
+help: ## Shows this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+prepare: ## Installs what is missing on a fresh Debian machine with Rust (Postgres, the tests' Python packages)
+	@tests/prepare.sh postgres
+
+build: ## Builds everything
+	$(CARGO) build --workspace --all-targets
+
+demo: prepare ## Starts the whole of Ekiden on this machine and shows it at work (ONCE=1: ends by itself, fails if a step failed)
+	@echo "Building; the first time this takes some minutes."
+	$(CARGO) build --workspace --all-targets
+	@exec target/debug/ekiden-demo $(if $(ONCE),--once)
+
+test: prepare ## Runs everything that must pass
+	@tests/prepare.sh python
+	$(CARGO) build --workspace --all-targets
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --workspace
+else
+	$(CARGO) test --workspace
+endif
+
+lint: ## Checks format, lints, the contracts' style and the project's own rules
+	$(CARGO) fmt --all --check
+	@tests/rules.sh
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: ## Measures Ekiden beside its peers on this machine (installs them; takes a quarter of an hour)
+	@tests/prepare.sh postgres python peers
+	$(CARGO) build --release --workspace
+	@exec target/release/ekiden-bench
+
+sql: prepare ## Writes .sqlx/ anew from migrations/ and the queries in control-plane/src/store/
+	@tests/prepare.sh sql

@@ -1,0 +1,5 @@
+//! Builds anew when a migration is added: `sqlx::migrate!` puts them into the program.
+
+fn main() {
+    println!("cargo:rerun-if-changed=../migrations");
+}

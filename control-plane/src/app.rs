@@ -1,0 +1,68 @@
+//! What every service holds: the database, the keys, the live sessions, and the settings this process was started with.
+use std::time::Duration;
+
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    fingerprints::FingerprintKey,
+    health::HealthSink,
+    metrics::Metrics,
+    page::PageTokens,
+    pki::Authority,
+    sessions::{HeadsFollower, KeyBundles, LiveSessions},
+    vault::Vault,
+};
+
+/// One control plane process; always passed as `Arc<App>`.
+pub struct App {
+    /// Short transactions; may go through a pooler.
+    pub pool: PgPool,
+    /// The database without any pooler between, for LISTEN.
+    pub direct: PgConnectOptions,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Seals secrets.
+    pub vault: Vault,
+    /// Makes and reads page tokens.
+    pub page_tokens: PageTokens,
+    /// Fingerprints access keys.
+    pub fingerprints: FingerprintKey,
+    /// Issues certificates.
+    pub authority: Authority,
+    /// Heads of the fleets that have live sessions here.
+    pub heads: HeadsFollower,
+    /// Sessions that are open here.
+    pub live: LiveSessions,
+    /// Keys that sessions asked for a moment ago.
+    pub key_bundles: KeyBundles,
+    /// Takes health reports to be written in batches.
+    pub health: HealthSink,
+    /// What the process counts.
+    pub metrics: Metrics,
+    /// Id of this process in `replicas`, new at each start.
+    pub replica: Uuid,
+    /// What it was started with.
+    pub settings: ServerSettings,
+    /// Cancelled when the process is to stop.
+    pub cancel: CancellationToken,
+    /// Every task of the process.
+    pub tracker: TaskTracker,
+}
+
+/// What services need to know of the way this process was started.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Names and addresses in the server certificates; never empty.
+    pub server_names: Vec<String>,
+    /// Trust domain of the relays' SPIFFE identities.
+    pub trust_domain: String,
+    /// Life of a relay's certificate.
+    pub relay_certificate_lifetime: Duration,
+    /// How often a relay reports its health.
+    pub health_interval: Duration,
+    /// How often a session carries a message each way at least.
+    pub heartbeat_interval: Duration,
+}

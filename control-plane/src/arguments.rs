@@ -1,0 +1,418 @@
+//! The command line and its twins in the environment: the only place that reads either.
+//!
+//! Every value is typed here and every problem is told at once.
+use std::{
+    ffi::OsString,
+    fmt,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::Parser;
+use rustls_pki_types::ServerName;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{app::ServerSettings, database, embedded_postgres::usual_folders};
+
+#[cfg(test)]
+mod tests;
+
+/// What to do, and with which settings.
+pub struct Arguments {
+    /// What to do.
+    pub command: Command,
+    /// With which settings.
+    pub settings: Settings,
+}
+
+/// What the program can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Command {
+    /// Serves relays and operators until SIGTERM or Ctrl-C (the default).
+    Serve,
+    /// Brings the database to this version and exits; `serve` refuses a database of another version.
+    /// With the private Postgres, `serve` does this by itself.
+    Migrate,
+    /// Asks the running server of this data directory whether it serves; exits 0 if so, else 1.
+    Healthcheck,
+    /// Prints the root certificate of the built-in CA, which relays and operators' tools must trust.
+    Ca,
+}
+
+/// Settings, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where relays connect.
+    pub relay_listen: SocketAddr,
+    /// Where operators connect.
+    pub operator_listen: SocketAddr,
+    /// Operators connect without TLS; only ever on loopback.
+    pub operator_plaintext: bool,
+    /// Holds everything that outlives the process, the database aside; absolute.
+    pub data_dir: PathBuf,
+    /// Where the database is.
+    pub database: Database,
+    /// File with the key that seals all secrets.
+    pub master_key_file: PathBuf,
+    /// What services need to know.
+    pub server: ServerSettings,
+}
+
+/// Where the database is.
+#[derive(Clone)]
+pub enum Database {
+    /// A private Postgres in the data directory.
+    Embedded {
+        /// Folders looked through for its programs.
+        programs: Vec<PathBuf>,
+    },
+    /// One that someone else runs.
+    At {
+        /// For short transactions; a pooler may stand between.
+        pool: Box<PgConnectOptions>,
+        /// For LISTEN and migrations; nothing between.
+        direct: Box<PgConnectOptions>,
+    },
+}
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The text was asked for: help or version.
+    Asked(String),
+    /// What is wrong with the settings, one line each.
+    Wrong(Vec<String>),
+}
+
+/// Ekiden's control plane: holds every tenant's collectors, access keys and fleets, and tells the relays.
+///
+/// Started without any setting it runs alone: a private Postgres, a certificate authority and the master key, all in
+/// the data directory. Its first start prints an operator token once; keep it. Then, for example:
+///
+///   ekidenctl context import .ekiden/control-plane && ekidenctl tenant list
+///
+/// Relays reach it at the relay port and trust the same ca.pem. For production give it a database of its own
+/// (--database-url), the names that relays and operators use (--server-names), and keep the master key file: without
+/// it no stored access key can be opened again.
+///
+/// Logs go to stderr (EKIDEN_LOG, EKIDEN_LOG_FORMAT=json|text); OTEL_EXPORTER_OTLP_ENDPOINT switches on the export of
+/// traces and metrics. Exit codes: 0 after a clean stop, 1 when running failed, 64 when settings are wrong.
+#[derive(Parser)]
+#[command(name = "ekiden-control-plane", version, verbatim_doc_comment)]
+struct Given {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Address and port where relays connect, with TLS and client certificates. Port 0 takes a free one.
+    #[arg(
+        long,
+        env = "EKIDEN_RELAY_LISTEN",
+        global = true,
+        default_value = "0.0.0.0:8443",
+        value_name = "IP:PORT"
+    )]
+    relay_listen: String,
+
+    /// Address and port where operators connect, with API tokens over TLS; also serves health and reflection.
+    #[arg(
+        long,
+        env = "EKIDEN_OPERATOR_LISTEN",
+        global = true,
+        default_value = "127.0.0.1:9443",
+        value_name = "IP:PORT"
+    )]
+    operator_listen: String,
+
+    /// Serves operators without TLS. Tokens then cross the wire readable, so it is accepted on a loopback address only.
+    #[arg(long, env = "EKIDEN_OPERATOR_PLAINTEXT", global = true)]
+    operator_plaintext: bool,
+
+    /// Directory for the private Postgres, the master key, the root certificate (ca.pem) and, while serving, the
+    /// ports in use (endpoints.json). One process at a time.
+    #[arg(
+        long,
+        env = "EKIDEN_DATA_DIR",
+        global = true,
+        default_value = ".ekiden/control-plane",
+        value_name = "DIR"
+    )]
+    data_dir: String,
+
+    /// Postgres to use, e.g. postgres://user:password@host/ekiden?sslmode=verify-full&sslrootcert=/etc/rds.pem; in the
+    /// environment rather than here, where others can read it. Absent: a private Postgres in the data directory.
+    #[arg(
+        long,
+        env = "EKIDEN_DATABASE_URL",
+        global = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_url: Option<String>,
+
+    /// The same database without a pooler between, for notifications and migrations. Absent: --database-url.
+    #[arg(
+        long,
+        env = "EKIDEN_DATABASE_DIRECT_URL",
+        global = true,
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    database_direct_url: Option<String>,
+
+    /// Folder with `postgres` and `initdb` for the private Postgres. Absent: the newest one installed.
+    #[arg(long, env = "EKIDEN_POSTGRES_BIN", global = true, value_name = "DIR")]
+    postgres_bin: Option<String>,
+
+    /// DNS names and IP addresses under which relays and operators reach this server; they go into its certificates.
+    #[arg(
+        long,
+        env = "EKIDEN_SERVER_NAMES",
+        global = true,
+        default_value = "localhost,127.0.0.1",
+        value_name = "NAME,…"
+    )]
+    server_names: String,
+
+    /// Trust domain of the relays' identities, spiffe://<trust-domain>/tenants/…; cannot change later.
+    #[arg(
+        long,
+        env = "EKIDEN_TRUST_DOMAIN",
+        global = true,
+        default_value = "ekiden.internal",
+        value_name = "DOMAIN"
+    )]
+    trust_domain: String,
+
+    /// File with the key that seals access keys; made at first, readable by its owner only. Absent: master.key in the
+    /// data directory. Back it up: a database without its key is lost.
+    #[arg(long, env = "EKIDEN_MASTER_KEY_FILE", global = true, value_name = "FILE")]
+    master_key_file: Option<String>,
+
+    /// How long a relay's certificate lasts, 5 to 86400; it is renewed at half of it.
+    #[arg(
+        long,
+        env = "EKIDEN_RELAY_CERTIFICATE_LIFETIME",
+        global = true,
+        default_value = "3600",
+        value_name = "SECONDS"
+    )]
+    relay_certificate_lifetime: String,
+
+    /// How often a relay reports its health, 1 to 3600.
+    #[arg(
+        long,
+        env = "EKIDEN_HEALTH_INTERVAL",
+        global = true,
+        default_value = "10",
+        value_name = "SECONDS"
+    )]
+    health_interval: String,
+
+    /// How often a message crosses a relay's session each way at least, 1 to 300; load balancers cut what is silent.
+    #[arg(
+        long,
+        env = "EKIDEN_HEARTBEAT_INTERVAL",
+        global = true,
+        default_value = "20",
+        value_name = "SECONDS"
+    )]
+    heartbeat_interval: String,
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// [`Refusal`]: the help that was asked for, or every problem.
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Refusal> {
+    let given = Given::try_parse_from(arguments).map_err(|error| {
+        let text = error.render().to_string();
+        if error.use_stderr() {
+            Refusal::Wrong(vec![text.trim_end().to_owned()])
+        } else {
+            Refusal::Asked(text)
+        }
+    })?;
+    let command = given.command.unwrap_or(Command::Serve);
+    let search_path = std::env::var_os("PATH");
+    let settings =
+        check(given, || usual_folders(search_path.as_deref())).map_err(Refusal::Wrong)?;
+    Ok(Arguments { command, settings })
+}
+
+/// Types every value; gives every problem.
+fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings, Vec<String>> {
+    let mut problems = Problems(Vec::new());
+    let relay_listen = problems.parsed("relay-listen", &given.relay_listen, ADDRESS);
+    let operator_listen = problems.parsed("operator-listen", &given.operator_listen, ADDRESS);
+    if given.operator_plaintext
+        && operator_listen.is_some_and(|at: SocketAddr| !at.ip().is_loopback())
+    {
+        problems.add(
+            "operator-plaintext",
+            "tokens would cross the network readable: use it with a loopback --operator-listen, or leave it away",
+        );
+    }
+    let data_dir = problems.path("data-dir", &given.data_dir);
+    let master_key_file = match present(given.master_key_file) {
+        Some(path) => problems.path("master-key-file", &path),
+        None => data_dir.as_ref().map(|folder| folder.join("master.key")),
+    };
+    let database = problems.database(&given.database_url, &given.database_direct_url, || {
+        present(given.postgres_bin).map_or_else(usual, |folder| vec![PathBuf::from(folder)])
+    });
+    let server_names = problems.names(&given.server_names);
+    let trust_domain = problems.trust_domain(&given.trust_domain);
+    let lifetime = &given.relay_certificate_lifetime;
+    let lifetime = problems.seconds("relay-certificate-lifetime", lifetime, 5..=86_400);
+    let health = problems.seconds("health-interval", &given.health_interval, 1..=3600);
+    let heartbeat = problems.seconds("heartbeat-interval", &given.heartbeat_interval, 1..=300);
+
+    let settings = || {
+        Some(Settings {
+            relay_listen: relay_listen?,
+            operator_listen: operator_listen?,
+            operator_plaintext: given.operator_plaintext,
+            data_dir: data_dir?,
+            database: database?,
+            master_key_file: master_key_file?,
+            server: ServerSettings {
+                server_names: server_names?,
+                trust_domain: trust_domain?,
+                relay_certificate_lifetime: lifetime?,
+                health_interval: health?,
+                heartbeat_interval: heartbeat?,
+            },
+        })
+    };
+    match settings() {
+        Some(settings) if problems.0.is_empty() => Ok(settings),
+        _ => Err(problems.0),
+    }
+}
+
+const ADDRESS: &str = "it must be an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
+
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, flag: &str, problem: impl fmt::Display) {
+        let variable = flag.to_uppercase().replace('-', "_");
+        self.0.push(format!("--{flag} (EKIDEN_{variable}): {problem}"));
+    }
+
+    fn parsed<T: FromStr>(&mut self, flag: &str, value: &str, rule: &str) -> Option<T> {
+        let parsed = value.trim().parse().ok();
+        if parsed.is_none() {
+            self.add(flag, format_args!("{value:?} will not do: {rule}"));
+        }
+        parsed
+    }
+
+    fn seconds(
+        &mut self,
+        flag: &str,
+        value: &str,
+        allowed: RangeInclusive<u64>,
+    ) -> Option<Duration> {
+        let seconds = value.trim().parse().ok().filter(|seconds| allowed.contains(seconds));
+        if seconds.is_none() {
+            let (least, most) = (allowed.start(), allowed.end());
+            self.add(
+                flag,
+                format_args!(
+                    "{value:?} will not do: it must be a number of seconds from {least} to {most}"
+                ),
+            );
+        }
+        seconds.map(Duration::from_secs)
+    }
+
+    fn path(&mut self, flag: &str, value: &str) -> Option<PathBuf> {
+        match std::path::absolute(Path::new(value)) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.add(flag, format_args!("{value:?} is no path: {error}"));
+                None
+            }
+        }
+    }
+
+    fn names(&mut self, value: &str) -> Option<Vec<String>> {
+        let names: Vec<_> =
+            value.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+        for name in names.iter().filter(|name| ServerName::try_from(name.as_str()).is_err()) {
+            self.add(
+                "server-names",
+                format_args!("{name:?} is neither a DNS name nor an IP address"),
+            );
+        }
+        if names.is_empty() {
+            self.add(
+                "server-names",
+                "at least one name is needed: nobody could verify the certificate",
+            );
+        }
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn trust_domain(&mut self, value: &str) -> Option<String> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+        // SPIFFE-ID, section 2.1.
+        let good = !value.is_empty() && value.len() <= 255 && value.chars().all(allowed);
+        if !good {
+            self.add(
+                "trust-domain",
+                format_args!("{value:?} will not do: 1 to 255 of a-z, 0-9, '-', '.', '_'"),
+            );
+        }
+        good.then(|| value.to_owned())
+    }
+
+    fn database(
+        &mut self,
+        url: &Option<String>,
+        direct_url: &Option<String>,
+        programs: impl FnOnce() -> Vec<PathBuf>,
+    ) -> Option<Database> {
+        let (url, direct_url) = (present(url.as_deref()), present(direct_url.as_deref()));
+        let Some(url) = url else {
+            if direct_url.is_some() {
+                self.add("database-direct-url", "it goes with --database-url, which is missing");
+            }
+            return Some(Database::Embedded { programs: programs() });
+        };
+        let pool = self.postgres("database-url", url);
+        let direct = match direct_url {
+            Some(url) => self.postgres("database-direct-url", url),
+            None => pool.clone(),
+        };
+        Some(Database::At { pool: pool?, direct: direct? })
+    }
+
+    /// Never quotes the URL: it holds a password.
+    fn postgres(&mut self, flag: &str, url: &str) -> Option<Box<PgConnectOptions>> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            self.add(flag, "it must begin with postgres://");
+            return None;
+        }
+        let Ok(options) = PgConnectOptions::from_str(url) else {
+            self.add(
+                flag,
+                "it is no Postgres URL: it must be postgres://user:password@host:port/database?sslmode=…, with special characters in the password percent-encoded",
+            );
+            return None;
+        };
+        if let Err(problem) = database::check_transport(&options) {
+            self.add(flag, problem);
+        }
+        Some(Box::new(options))
+    }
+}
+
+/// An empty value, as compose files and task definitions like to pass, is none.
+fn present<T: AsRef<str>>(value: Option<T>) -> Option<T> {
+    value.filter(|value| !value.as_ref().trim().is_empty())
+}

@@ -1,0 +1,96 @@
+//! What the first start makes and every later one finds: keys of the server's own, and one operator token.
+use anyhow::Context;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use secrecy::SecretString;
+use sqlx::{Connection, PgConnection, PgPool};
+use time::Duration;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::Clock,
+    store::{
+        api_tokens::{self, ApiTokenRow},
+        audit, databases, server_secrets,
+    },
+    tokens::{self, Kind},
+    vault::Vault,
+};
+
+/// How long the first token lasts; time enough to make others.
+const TOKEN_LIFE: Duration = Duration::days(90);
+
+/// The server's key of this name, 32 random bytes, made by whichever replica asks first.
+///
+/// # Errors
+/// The database does not answer, or the secret there opens under another master key only.
+pub async fn server_key(
+    pool: &PgPool,
+    vault: &Vault,
+    clock: &Clock,
+    name: &str,
+) -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let place = format!("server_secrets/{name}");
+    let mut db = pool.acquire().await?;
+    let mut found = server_secrets::find(&mut db, name).await?;
+    if found.is_none() {
+        let mut random = Zeroizing::new([0; 32]);
+        SystemRandom::new()
+            .fill(random.as_mut_slice())
+            .map_err(|_| anyhow::anyhow!("no randomness"))?;
+        let sealed = vault.seal(&place, random.as_slice()).await?;
+        server_secrets::insert(&mut db, name, &sealed, clock.now()).await?;
+        found = server_secrets::find(&mut db, name).await?;
+    }
+    let sealed = found.context("a secret that was just written is not there")?;
+    let opened = vault.open(&place, &sealed).await.with_context(|| {
+        format!("the server's key {name} cannot be opened: is the master key file the one that this database was begun with?")
+    })?;
+    let mut key = Zeroizing::new([0; 32]);
+    anyhow::ensure!(opened.len() == key.len(), "the server's key {name} has a wrong length");
+    key.copy_from_slice(&opened);
+    Ok(key)
+}
+
+/// The text of the first operator token, on the first start only.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn first_operator_token(
+    db: &mut PgConnection,
+    clock: &Clock,
+) -> anyhow::Result<Option<SecretString>> {
+    let now = clock.now();
+    let mut transaction = db.begin().await?;
+    // Of several replicas that start at once, one makes it.
+    databases::one_at_a_time(&mut transaction, "first operator token").await?;
+    if !api_tokens::list(&mut transaction, None, 1).await?.is_empty() {
+        return Ok(None);
+    }
+    let id = Uuid::now_v7();
+    let minted = tokens::mint(Kind::Api, id, &SystemRandom::new())?;
+    let token = ApiTokenRow {
+        api_token_id: id,
+        tenant_id: None,
+        role: "operator".to_owned(),
+        display_name: "made by the first start".to_owned(),
+        created_at: now,
+        expires_at: now + TOKEN_LIFE,
+        revoked_at: None,
+        last_used_at: None,
+    };
+    api_tokens::insert(&mut transaction, &token, &minted.secret_hash).await?;
+    let event = audit::Event {
+        tenant: None,
+        actor: "controlPlane",
+        peer: "",
+        method: "first start",
+        resource: &format!("apiTokens/{id}"),
+        changed_fields: &[],
+        trace_id: "",
+        at: now,
+    };
+    audit::record(&mut transaction, event).await?;
+    transaction.commit().await?;
+    Ok(Some(minted.text))
+}

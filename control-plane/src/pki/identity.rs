@@ -1,0 +1,67 @@
+//! Who a relay is, by the certificate that it proved to hold.
+use rustls_pki_types::CertificateDer;
+use tonic::Request;
+use uuid::Uuid;
+use x509_parser::{
+    extensions::{GeneralName, ParsedExtension},
+    prelude::{FromDer, X509Certificate},
+};
+
+use crate::{
+    error::Error,
+    names::{FleetName, RelayName},
+    serve::PeerCertificate,
+};
+
+/// A relay's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayIdentity {
+    /// Its resource name.
+    pub name: RelayName,
+    /// Its id.
+    pub id: Uuid,
+    /// Serial number of the certificate it showed.
+    pub serial: Vec<u8>,
+}
+
+impl RelayIdentity {
+    /// The identity of a call's sender; TLS has checked the certificate's chain and life.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] without a certificate, or with one that names no relay of this trust domain.
+    pub fn of<T>(request: &Request<T>, trust_domain: &str) -> Result<Self, Error> {
+        let certificate =
+            request.extensions().get::<PeerCertificate>().and_then(|peer| peer.0.as_ref());
+        let Some(certificate) = certificate else {
+            return Err(Error::Unauthenticated {
+                reason: "RELAY_CERTIFICATE_MISSING",
+                description: "this call takes a relay's client certificate; Enroll gives one for an enrollment token",
+            });
+        };
+        Self::read(certificate, trust_domain).ok_or(Error::Unauthenticated {
+            reason: "RELAY_CERTIFICATE_NAMES_NO_RELAY",
+            description: "the client certificate names no relay of this control plane: enroll anew",
+        })
+    }
+
+    fn read(certificate: &CertificateDer<'_>, trust_domain: &str) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        let mut uris = Vec::new();
+        for extension in certificate.extensions() {
+            if let ParsedExtension::SubjectAlternativeName(san) = extension.parsed_extension() {
+                uris.extend(san.general_names.iter());
+            }
+        }
+        // Exactly one name, and that a SPIFFE id: anything else is not ours.
+        let [GeneralName::URI(uri)] = uris.as_slice() else { return None };
+        let name = uri.strip_prefix("spiffe://")?.strip_prefix(trust_domain)?.strip_prefix('/')?;
+        let name = RelayName::parse("certificate", name).ok()?;
+        let id = Uuid::try_parse(&name.relay).ok()?;
+        Some(Self { name, id, serial: certificate.raw_serial().to_vec() })
+    }
+
+    /// Its fleet.
+    pub fn fleet(&self) -> FleetName {
+        FleetName { tenant: self.name.tenant.clone(), fleet: self.name.fleet.clone() }
+    }
+}

@@ -1,0 +1,31 @@
+//! What relays call. Who calls is what the certificate says; no request names a tenant or a fleet.
+//!
+//! - [`enrollment`]: proofs and requests to certificates.
+//! - [`service`]: the session rpcs.
+//! - [`session`]: one session from Hello to its end.
+//! - [`offers`]: what a session sends next.
+use std::sync::Arc;
+
+use ekiden_proto::relay::v1::{
+    enrollment_service_server::EnrollmentServiceServer,
+    session_service_server::SessionServiceServer,
+};
+use tonic::service::Routes;
+
+use crate::app::App;
+
+mod enrollment;
+mod offers;
+mod service;
+mod session;
+
+/// Largest message of a relay, bytes.
+const LARGEST_MESSAGE: usize = 64 << 10;
+
+/// The services of the relay port.
+pub fn routes(app: &Arc<App>) -> Routes {
+    let enrollment = EnrollmentServiceServer::new(enrollment::Enrollment::new(app));
+    let sessions = SessionServiceServer::new(service::Sessions::new(app));
+    Routes::new(enrollment.max_decoding_message_size(LARGEST_MESSAGE))
+        .add_service(sessions.max_decoding_message_size(LARGEST_MESSAGE))
+}

@@ -1,0 +1,386 @@
+//! One session from Hello to its end.
+use std::{sync::Arc, time::Duration};
+
+use ekiden_proto::relay::v1::{
+    Heartbeat, Hello, Reconnect, SessionParameters, SessionRequest, SessionResponse, SettingsPhase,
+    SettingsStatus, UpToDate, session_request::Message as Up, session_response::Message as Down,
+};
+use prost::Message;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::{
+    enrollment::{described, not_known},
+    offers::{Desired, Offer, Reported},
+};
+use crate::{
+    app::App,
+    error::Error,
+    pki::RelayIdentity,
+    sessions::Head,
+    store::relays::{self, Opening, StatusRow},
+    timestamps::to_proto,
+};
+
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// A relay that does not read for this long is gone.
+const SEND_WITHIN: Duration = Duration::from_secs(30);
+/// Relays that come back together are spread so that about this many come a second.
+const RETURNS_PER_SECOND: usize = 500;
+/// How long relays may take to move when this process stops.
+const MOVE_WITHIN: Duration = Duration::from_secs(2);
+/// How soon what the database did not take is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+type Sender = mpsc::Sender<Result<SessionResponse, Status>>;
+
+/// Why a session ended; the metric's label.
+enum End {
+    Goodbye,
+    RelayClosed,
+    Silent,
+    TakenOver,
+    Draining,
+    FleetGone,
+    Refused(Error),
+}
+
+/// Holds a session to its end.
+pub(super) async fn hold(
+    app: Arc<App>,
+    identity: RelayIdentity,
+    mut up: Streaming<SessionRequest>,
+    down: Sender,
+) {
+    let opened = match timeout(HELLO_WITHIN, up.message()).await {
+        Ok(Ok(Some(SessionRequest { message: Some(Up::Hello(hello)) }))) => {
+            open(&app, &identity, hello).await
+        }
+        Ok(Ok(Some(_))) => Err(Error::invalid("message", "a session begins with Hello")),
+        Ok(Ok(None)) => return,
+        Ok(Err(status)) => {
+            tracing::debug!(status = %status, "A session broke before its Hello");
+            return;
+        }
+        Err(_) => Err(Error::invalid("message", "no Hello came within 10 s")),
+    };
+    let mut session = match opened {
+        Ok((epoch, reported, head)) => {
+            let id = Uuid::now_v7();
+            Session {
+                app,
+                identity,
+                id,
+                epoch,
+                reported,
+                head,
+                down,
+                sequence: 0,
+                unsaved: None,
+                sent_at: Instant::now(),
+            }
+        }
+        Err(error) => {
+            down.send(Err(error.into())).await.ok();
+            return;
+        }
+    };
+    session.app.metrics.session_opened();
+    tracing::info!(relay.id = session.identity.name.relay, session.id = %session.id, session.epoch = session.epoch, "A session opened");
+    let lease = session.app.live.enter(session.identity.id, session.epoch);
+    let end = match session.run(&mut up, &lease.taken_over).await {
+        Ok(end) => end,
+        Err(error) => End::Refused(error),
+    };
+    drop(lease);
+    session.close(end).await;
+}
+
+type Opened = (i64, Reported, watch::Receiver<Option<Arc<Head>>>);
+
+async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opened, Error> {
+    let fleet = identity.fleet();
+    let description = described(hello.description.unwrap_or_default())?;
+    let number = |value: u64| i64::try_from(value).unwrap_or(0);
+    let opening = Opening {
+        session: Uuid::now_v7(),
+        replica: app.replica,
+        serial: &identity.serial,
+        running_revision: number(hello.running_revision),
+        secret_version: number(hello.secret_version),
+    };
+    let mut db = app.pool.acquire().await?;
+    let now = app.clock.now();
+    let epoch =
+        relays::open_session(&mut db, &fleet, identity.id, opening, &description, now).await?;
+    let epoch = epoch.ok_or_else(not_known)?;
+    let rejected = relays::rejections(&mut db, identity.id).await?;
+    drop(db);
+    let head = app.heads.follow(&app.pool, &fleet).await?;
+    let reported = Reported {
+        running_revision: hello.running_revision,
+        running_hash: hello.running_hash,
+        secret_version: hello.secret_version,
+        rejected: rejected.into_iter().map(i64::unsigned_abs).collect(),
+        ..Reported::default()
+    };
+    Ok((epoch, reported, head))
+}
+
+struct Session {
+    app: Arc<App>,
+    identity: RelayIdentity,
+    id: Uuid,
+    epoch: i64,
+    reported: Reported,
+    head: watch::Receiver<Option<Arc<Head>>>,
+    down: Sender,
+    sequence: u64,
+    /// A status that the database did not take yet; statuses are not lossy.
+    unsaved: Option<SettingsStatus>,
+    sent_at: Instant,
+}
+
+impl Session {
+    async fn run(
+        &mut self,
+        up: &mut Streaming<SessionRequest>,
+        taken_over: &tokio_util::sync::CancellationToken,
+    ) -> Result<End, Error> {
+        let heartbeat = self.app.settings.heartbeat_interval;
+        let draining = self.app.live.draining().clone();
+        self.send(Down::Parameters(self.parameters())).await?;
+        let mut heard_at = Instant::now();
+        loop {
+            if self.head.borrow_and_update().is_none() {
+                return Ok(End::FleetGone);
+            }
+            self.offer().await?;
+            let mut wake = (self.sent_at + heartbeat).min(heard_at + heartbeat * 3);
+            if self.unsaved.is_some() {
+                wake = wake.min(Instant::now() + RETRY);
+            }
+            tokio::select! {
+                () = taken_over.cancelled() => return Ok(End::TakenOver),
+                () = draining.cancelled() => return Ok(End::Draining),
+                message = up.message() => {
+                    heard_at = Instant::now();
+                    match message {
+                        Ok(Some(SessionRequest { message: Some(Up::Goodbye(_)) })) => return Ok(End::Goodbye),
+                        Ok(Some(SessionRequest { message: Some(message) })) => {
+                            if !self.hear(message).await? { return Ok(End::TakenOver) }
+                        }
+                        // A kind of message that this version does not know counts as a sign of life.
+                        Ok(Some(SessionRequest { message: None })) => {}
+                        Ok(None) => return Ok(End::RelayClosed),
+                        Err(status) if status.code() == tonic::Code::OutOfRange || status.code() == tonic::Code::Internal => {
+                            return Err(Error::invalid("message", "it cannot be read, or is larger than 64 KiB"));
+                        }
+                        Err(_) => return Ok(End::RelayClosed),
+                    }
+                }
+                changed = self.head.changed() => {
+                    if changed.is_err() { return Ok(End::FleetGone) }
+                }
+                () = tokio::time::sleep_until(wake) => {
+                    if heard_at.elapsed() >= heartbeat * 3 { return Ok(End::Silent) }
+                    if !self.save().await? { return Ok(End::TakenOver) }
+                    if self.sent_at.elapsed() >= heartbeat {
+                        self.sequence += 1;
+                        self.send(Down::Heartbeat(Heartbeat { sequence: self.sequence })).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn parameters(&self) -> SessionParameters {
+        let duration = |d: Duration| prost_types::Duration::try_from(d).ok();
+        let spread = self.app.live.count().div_ceil(RETURNS_PER_SECOND).max(1) as u64;
+        SessionParameters {
+            session: self.id.to_string(),
+            health_interval: duration(self.app.settings.health_interval),
+            heartbeat_interval: duration(self.app.settings.heartbeat_interval),
+            reconnect_spread: duration(Duration::from_secs(spread)),
+            server_time: Some(to_proto(self.app.clock.now())),
+        }
+    }
+
+    /// Sends what is due.
+    async fn offer(&mut self) -> Result<(), Error> {
+        loop {
+            let Some(head) = self.head.borrow().clone() else { return Ok(()) };
+            let desired = Desired {
+                revision: head.snapshot.revision,
+                hash: &head.snapshot.hash,
+                secret_version: head.secret_version,
+            };
+            let held = self.reported.secret_version;
+            match self.reported.next(desired) {
+                None => return Ok(()),
+                Some(Offer::UpToDate) => {
+                    self.send(Down::UpToDate(UpToDate { revision: desired.revision })).await?
+                }
+                Some(Offer::Snapshot) => self.send(Down::Snapshot(head.snapshot.clone())).await?,
+                Some(Offer::Keys) => {
+                    let fleet = self.identity.fleet();
+                    match self
+                        .app
+                        .key_bundles
+                        .open(&self.app.pool, &self.app.vault, &fleet, &head)
+                        .await
+                    {
+                        Ok(bundle) => self.send(Down::KeyBundle(bundle.message())).await?,
+                        Err(error @ Error::Unavailable { .. }) => {
+                            // The relay works on with the keys it has; the next wake tries again.
+                            tracing::info!(error = %error, "Keys wait for the database");
+                            self.reported.secret_version = held;
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a message; false: a newer session has taken over.
+    async fn hear(&mut self, message: Up) -> Result<bool, Error> {
+        let now = self.app.clock.now();
+        match message {
+            Up::Hello(_) => Err(Error::invalid("message", "Hello comes once, first")),
+            Up::Heartbeat(_) | Up::Goodbye(_) => Ok(true),
+            Up::Health(report) => {
+                self.app.health.take(
+                    &self.identity.fleet(),
+                    self.identity.id,
+                    self.epoch,
+                    &report,
+                    now,
+                )?;
+                Ok(true)
+            }
+            Up::KeyStatus(status) => {
+                let version = i64::try_from(status.secret_version).unwrap_or(0);
+                let saved = async {
+                    let mut db = self.app.pool.acquire().await?;
+                    relays::set_secret_version(&mut db, self.identity.id, self.epoch, version, now)
+                        .await
+                };
+                // Lost with the database, it comes again with the next Hello and in each health report.
+                Ok(saved.await.unwrap_or(true))
+            }
+            Up::SettingsStatus(status) => {
+                match status.phase() {
+                    SettingsPhase::Applied | SettingsPhase::Failed => {
+                        let refused = status.phase() == SettingsPhase::Failed;
+                        if refused {
+                            tracing::warn!(
+                                relay.id = self.identity.name.relay,
+                                revision = status.attempted_revision,
+                                violations = status
+                                    .violations
+                                    .iter()
+                                    .map(|v| format!("{}: {}", v.field, v.description))
+                                    .collect::<Vec<_>>()
+                                    .join("; "),
+                                "A relay refused a revision and keeps the one it runs"
+                            );
+                        }
+                        self.reported.answered(
+                            status.attempted_revision,
+                            status.running_revision,
+                            status.running_hash.clone(),
+                            refused,
+                        );
+                    }
+                    SettingsPhase::Applying | SettingsPhase::Unspecified => {}
+                }
+                self.unsaved = Some(status);
+                self.save().await
+            }
+        }
+    }
+
+    /// Writes the last status; kept for later while the database is away. False: a newer session has taken over.
+    async fn save(&mut self) -> Result<bool, Error> {
+        let Some(status) = &self.unsaved else { return Ok(true) };
+        let number = |value: u64| i64::try_from(value).unwrap_or(0);
+        let row = StatusRow {
+            attempted: number(status.attempted_revision),
+            running: number(status.running_revision),
+            phase: i16::try_from(status.phase).unwrap_or(0),
+            status: status.encode_to_vec(),
+        };
+        let (fleet, id, now) = (self.identity.fleet(), self.identity.id, self.app.clock.now());
+        let refused = status.phase() == SettingsPhase::Failed;
+        let saved = async {
+            let mut db = self.app.pool.acquire().await?;
+            if refused {
+                relays::reject(&mut db, &fleet, id, row.attempted, now).await?;
+            }
+            relays::set_status(&mut db, id, self.epoch, &row, now).await
+        };
+        match saved.await.map_err(Error::from) {
+            Ok(current) => {
+                self.unsaved = None;
+                Ok(current)
+            }
+            Err(Error::Unavailable { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn send(&mut self, message: Down) -> Result<(), Error> {
+        let gone = || Error::Unavailable {
+            reason: "RELAY_DOES_NOT_READ",
+            description: "the relay does not read its session",
+            retry_after: Duration::from_secs(1),
+            source: None,
+        };
+        let sent = self.down.send(Ok(SessionResponse { message: Some(message) }));
+        timeout(SEND_WITHIN, sent).await.map_err(|_| gone())?.map_err(|_| gone())?;
+        self.sent_at = Instant::now();
+        Ok(())
+    }
+
+    async fn close(mut self, end: End) {
+        let cause = match &end {
+            End::Goodbye => "goodbye",
+            End::RelayClosed => "relay_closed",
+            End::Silent => "silent",
+            End::TakenOver => "taken_over",
+            End::Draining => "draining",
+            End::FleetGone => "fleet_gone",
+            End::Refused(_) => "refused",
+        };
+        self.app.metrics.session_ended(cause);
+        tracing::info!(relay.id = self.identity.name.relay, session.id = %self.id, cause, "A session ended");
+        let left = matches!(end, End::Goodbye);
+        match end {
+            End::Draining => {
+                let within = prost_types::Duration::try_from(MOVE_WITHIN).ok();
+                self.send(Down::Reconnect(Reconnect { within })).await.ok();
+            }
+            End::FleetGone => {
+                self.down.send(Err(not_known().into())).await.ok();
+            }
+            End::Refused(error) => {
+                self.down.send(Err(error.into())).await.ok();
+            }
+            End::Goodbye | End::RelayClosed | End::Silent | End::TakenOver => {}
+        }
+        let now = self.app.clock.now();
+        let closed = async {
+            let mut db = self.app.pool.acquire().await?;
+            relays::close_session(&mut db, self.identity.id, self.epoch, left, now).await
+        };
+        if let Err(error) = closed.await {
+            tracing::debug!(error = %error, "A session's end could not be written; its lease will tell");
+        }
+    }
+}

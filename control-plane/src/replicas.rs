@@ -1,0 +1,40 @@
+//! This process's lease: relays' sessions here count while it holds.
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{clock::Clock, store::replicas};
+
+const RENEW_EVERY: Duration = Duration::from_secs(3);
+const LEASE: time::Duration = time::Duration::seconds(10);
+
+/// Takes the lease; sessions that open before it is held would not count.
+///
+/// # Errors
+/// What the database says.
+pub async fn begin(pool: &PgPool, clock: &Clock, replica: Uuid) -> Result<(), sqlx::Error> {
+    let now = clock.now();
+    replicas::lease(&mut *pool.acquire().await?, replica, now, now + LEASE).await
+}
+
+/// Renews the lease until cancelled, then gives it up.
+pub async fn run(pool: &PgPool, clock: &Clock, replica: Uuid, cancel: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            () = tokio::time::sleep(RENEW_EVERY) => {}
+        }
+        if let Err(error) = begin(pool, clock, replica).await {
+            tracing::info!(error = %error, "The lease could not be renewed; relays here will look disconnected");
+        }
+    }
+    let released = match pool.acquire().await {
+        Ok(mut db) => replicas::release(&mut db, replica).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = released {
+        tracing::debug!(error = %error, "The lease was left to end by itself");
+    }
+}

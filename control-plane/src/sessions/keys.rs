@@ -1,0 +1,103 @@
+//! Key bundles, opened for as long as sessions ask for them.
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
+use sqlx::PgPool;
+use tokio::sync::Mutex;
+use zeroize::Zeroize;
+
+use super::Head;
+use crate::{
+    error::Error,
+    names::{AccessKeyName, FleetName},
+    store::{access_keys::place, heads_follow},
+    vault::{Sealed, Vault},
+};
+
+/// How long opened keys stay in memory without being sent.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// Fleets whose keys are in memory at once.
+const MOST: usize = 256;
+
+/// A fleet's keys in plaintext; wiped when dropped.
+pub struct OpenBundle(KeyBundle);
+
+impl OpenBundle {
+    /// The message to send.
+    pub fn message(&self) -> KeyBundle {
+        self.0.clone()
+    }
+}
+
+impl Drop for OpenBundle {
+    fn drop(&mut self) {
+        for key in &mut self.0.keys {
+            key.value.zeroize();
+        }
+    }
+}
+
+type Kept = (Arc<OpenBundle>, tokio::time::Instant);
+
+/// Bundles that were asked for a moment ago, so that a change to a thousand relays opens each key once.
+#[derive(Default)]
+pub struct KeyBundles {
+    kept: Mutex<HashMap<FleetName, Kept>>,
+}
+
+impl KeyBundles {
+    /// The bundle of a fleet as `head` wants it.
+    ///
+    /// # Errors
+    /// What the database or the vault says.
+    pub async fn open(
+        &self,
+        pool: &PgPool,
+        vault: &Vault,
+        fleet: &FleetName,
+        head: &Head,
+    ) -> Result<Arc<OpenBundle>, Error> {
+        // Held while opening: a thousand sessions ask at once, and one opens.
+        let mut kept = self.kept.lock().await;
+        let now = tokio::time::Instant::now();
+        kept.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
+        if let Some((bundle, _)) = kept.get(fleet)
+            && bundle.0.secret_version == head.secret_version
+        {
+            return Ok(Arc::clone(bundle));
+        }
+        // The connection goes back before the vault, which may be far away, is asked.
+        let rows = heads_follow::keys(&mut *pool.acquire().await?, fleet).await?;
+        let mut bundle = OpenBundle(KeyBundle {
+            secret_version: head.secret_version,
+            keys: Vec::with_capacity(rows.len()),
+            traceparent: head.secret_traceparent.clone(),
+        });
+        for row in rows {
+            let name =
+                AccessKeyName { tenant: fleet.tenant.clone(), access_key: row.access_key_id };
+            let sealed = Sealed {
+                sealed: row.sealed,
+                wrapped_data_key: row.wrapped_data_key,
+                master_key_id: row.master_key_id,
+            };
+            let value = vault.open(&place(&name, row.key_version), &sealed).await?;
+            bundle.0.keys.push(KeyMaterial {
+                access_key: name.to_string(),
+                version: row.key_version.unsigned_abs(),
+                value: value.to_vec(),
+            });
+        }
+        let bundle = Arc::new(bundle);
+        if kept.len() < MOST {
+            kept.insert(fleet.clone(), (Arc::clone(&bundle), now));
+        }
+        Ok(bundle)
+    }
+
+    /// Forgets what nobody asked for lately.
+    pub async fn forget_old(&self) {
+        let now = tokio::time::Instant::now();
+        self.kept.lock().await.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
+    }
+}

@@ -1,0 +1,315 @@
+//! Relays, the write side: enrollment, renewal, sessions. Every write of a session carries its epoch; an older one changes nothing.
+use ekiden_proto::relay::v1::RelayDescription;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::names::FleetName;
+
+/// What an enrollment token allows, with its row locked.
+#[derive(Clone, Debug)]
+pub struct TokenToUse {
+    /// Tenant of its fleet.
+    pub tenant_id: String,
+    /// Its fleet.
+    pub fleet_id: String,
+    /// SHA-256 of its secret.
+    pub secret_hash: Vec<u8>,
+    /// How many enrollments it allows.
+    pub max_uses: i32,
+    /// How many it has allowed.
+    pub uses: i32,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+    /// When it was revoked.
+    pub revoked_at: Option<OffsetDateTime>,
+}
+
+/// Locks a token of a tenant that is not deleted.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock_token(
+    db: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<TokenToUse>, sqlx::Error> {
+    sqlx::query_as!(
+        TokenToUse,
+        "select e.tenant_id, e.fleet_id, e.secret_hash, e.max_uses, e.uses, e.expires_at, e.revoked_at
+         from enrollment_tokens e join tenants t using (tenant_id)
+         where e.enrollment_token_id = $1 and t.deleted_at is null
+         for update of e",
+        id
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Counts one use of a locked token.
+///
+/// # Errors
+/// What the database says.
+pub async fn use_token(db: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("update enrollment_tokens set uses = uses + 1 where enrollment_token_id = $1", id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// A certificate as it is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Certified<'a> {
+    /// Serial number.
+    pub serial: &'a [u8],
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Keeps a relay that has just enrolled.
+///
+/// # Errors
+/// What the database says.
+pub async fn insert(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    token: Uuid,
+    certified: Certified<'_>,
+    description: &RelayDescription,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into relays
+            (tenant_id, fleet_id, relay_id, enrollment_token_id, certificate_serial, certificate_expires_at,
+             address, availability_zone, task_arn, hostname, software_version, enrolled_at)
+         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        token,
+        certified.serial,
+        certified.expires_at,
+        description.address,
+        description.availability_zone,
+        description.task_arn,
+        description.hostname,
+        description.software_version,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Remembers a renewed certificate beside the one it was asked with, which stays good until the new one is shown.
+/// Tells whether the relay and its certificate are known.
+///
+/// # Errors
+/// What the database says.
+pub async fn renew(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    shown: &[u8],
+    certified: Certified<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays r
+         set previous_certificate_serial = $4, certificate_serial = $5, certificate_expires_at = $6
+         from tenants t
+         where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
+           and t.tenant_id = r.tenant_id and t.deleted_at is null
+           and (r.certificate_serial = $4 or r.previous_certificate_serial = $4)",
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        shown,
+        certified.serial,
+        certified.expires_at
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// A session that opens.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Name of the session.
+    pub session: Uuid,
+    /// Process that holds it.
+    pub replica: Uuid,
+    /// Serial number of the certificate shown.
+    pub serial: &'a [u8],
+    /// Revision that the relay runs; 0: none.
+    pub running_revision: i64,
+    /// Version of the keys it holds; 0: none.
+    pub secret_version: i64,
+}
+
+/// Opens a session: takes the next epoch, which fences off every session before. None: the relay, its tenant or its
+/// certificate is not known.
+///
+/// # Errors
+/// What the database says.
+pub async fn open_session(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    opening: Opening<'_>,
+    description: &RelayDescription,
+    now: OffsetDateTime,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "update relays r
+         set session_epoch = r.session_epoch + 1, session_id = $4, replica_id = $5, connected_at = $6, last_seen_at = $6,
+             disconnected_at = null, left_at = null, running_revision = $8, secret_version = $9,
+             address = $10, availability_zone = $11, task_arn = $12, hostname = $13, software_version = $14,
+             previous_certificate_serial = case when r.certificate_serial = $7 then null else r.previous_certificate_serial end
+         from tenants t
+         where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
+           and t.tenant_id = r.tenant_id and t.deleted_at is null
+           and (r.certificate_serial = $7 or r.previous_certificate_serial = $7)
+         returning r.session_epoch",
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        opening.session,
+        opening.replica,
+        now,
+        opening.serial,
+        opening.running_revision,
+        opening.secret_version,
+        description.address,
+        description.availability_zone,
+        description.task_arn,
+        description.hostname,
+        description.software_version
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Ends a session; `left`: the relay said goodbye. Tells whether the session was the current one.
+///
+/// # Errors
+/// What the database says.
+pub async fn close_session(
+    db: &mut PgConnection,
+    id: Uuid,
+    epoch: i64,
+    left: bool,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays
+         set session_id = null, replica_id = null, disconnected_at = $3::timestamptz, left_at = case when $4 then $3::timestamptz end
+         where relay_id = $1 and session_epoch = $2",
+        id,
+        epoch,
+        now,
+        left
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a relay said of settings.
+#[derive(Clone, Debug)]
+pub struct StatusRow {
+    /// Attempted revision.
+    pub attempted: i64,
+    /// Running revision; 0: none.
+    pub running: i64,
+    /// `SettingsPhase`.
+    pub phase: i16,
+    /// Encoded `SettingsStatus`.
+    pub status: Vec<u8>,
+}
+
+/// Remembers what a relay said of settings; tells whether the session is the current one.
+///
+/// # Errors
+/// What the database says.
+pub async fn set_status(
+    db: &mut PgConnection,
+    id: Uuid,
+    epoch: i64,
+    status: &StatusRow,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays
+         set attempted_revision = $3, running_revision = $4, settings_phase = $5, settings_status = $6, last_seen_at = $7
+         where relay_id = $1 and session_epoch = $2",
+        id,
+        epoch,
+        status.attempted,
+        status.running,
+        status.phase,
+        status.status,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Remembers that a relay refused a revision.
+///
+/// # Errors
+/// What the database says.
+pub async fn reject(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    revision: i64,
+    now: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into relay_rejections (tenant_id, fleet_id, relay_id, revision, rejected_at)
+         values ($1::text, $2::text, $3, $4, $5) on conflict do nothing",
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        revision,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Revisions that a relay refused.
+///
+/// # Errors
+/// What the database says.
+pub async fn rejections(db: &mut PgConnection, id: Uuid) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!("select revision from relay_rejections where relay_id = $1", id)
+        .fetch_all(db)
+        .await
+}
+
+/// Remembers which keys a relay holds; tells whether the session is the current one.
+///
+/// # Errors
+/// What the database says.
+pub async fn set_secret_version(
+    db: &mut PgConnection,
+    id: Uuid,
+    epoch: i64,
+    secret_version: i64,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays set secret_version = $3, last_seen_at = $4 where relay_id = $1 and session_epoch = $2",
+        id,
+        epoch,
+        secret_version,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,38 @@
+//! Control plane processes and their leases: a relay's session counts only while its replica's lease holds.
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Takes or renews a lease; forgets replicas whose lease ended an hour ago.
+///
+/// # Errors
+/// What the database says.
+pub async fn lease(
+    db: &mut PgConnection,
+    replica: Uuid,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into replicas (replica_id, started_at, lease_until) values ($1, $2, $3)
+         on conflict (replica_id) do update set lease_until = excluded.lease_until",
+        replica,
+        now,
+        until
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("delete from replicas where lease_until < $1", now - time::Duration::HOUR)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Gives up a lease.
+///
+/// # Errors
+/// What the database says.
+pub async fn release(db: &mut PgConnection, replica: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from replicas where replica_id = $1", replica).execute(db).await?;
+    Ok(())
+}

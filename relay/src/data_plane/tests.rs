@@ -1,0 +1,7 @@
+//! Workloads, a relay and collectors on loopback.
+
+mod changing;
+mod limits;
+mod otlp;
+mod passing;
+mod world;

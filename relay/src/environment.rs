@@ -1,0 +1,255 @@
+//! The only place that reads arguments and environment variables; every value is typed here or refused, all at once.
+mod raw;
+mod values;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::Parser;
+use http::Uri;
+use rustls_pki_types::{CertificateDer, ServerName};
+use secrecy::SecretString;
+
+use raw::{Beside, Cli, Command, Raw};
+use values::{
+    advertised, control_plane, ip, name_server, roots, socket_address, stop_timeout, text, token,
+    worker_threads_of,
+};
+
+use crate::settings::Host;
+
+/// What the process was asked to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Be a relay.
+    Run(Box<Environment>),
+    /// Ask the relay beside this process whether it lives.
+    Healthcheck(Healthcheck),
+}
+
+/// Everything a relay is told by its environment: what it takes to reach the control plane, and where to listen.
+#[derive(Debug)]
+pub struct Environment {
+    /// Where the control plane is.
+    pub control_plane: ControlPlane,
+    /// Name to ask for and to check in the control plane's certificate; absent: the one in its address.
+    pub server_name: Option<ServerName<'static>>,
+    /// Roots to trust for the control plane; empty: the machine's.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// The proof to enroll with; absent: only a saved identity can be used.
+    pub enrollment_token: Option<TokenSource>,
+    /// Folder for the identity and the last good settings.
+    pub state_dir: PathBuf,
+    /// Where the local HTTP server listens.
+    pub http_listen: SocketAddr,
+    /// Address that listeners bind.
+    pub listen_address: IpAddr,
+    /// Address that workloads are told; absent: the task's, else the one that listeners bind.
+    pub advertise_address: Option<IpAddr>,
+    /// Time between SIGTERM and SIGKILL.
+    pub stop_timeout: Duration,
+    /// Name servers; empty: the machine's.
+    pub resolvers: Vec<SocketAddr>,
+    /// The ECS task metadata endpoint, version 4.
+    pub ecs_metadata: Option<Uri>,
+    /// Threads that work on connections.
+    pub worker_threads: NonZeroUsize,
+}
+
+/// What `healthcheck` needs to know.
+#[derive(Debug)]
+pub struct Healthcheck {
+    /// Folder in which the relay says where its local HTTP server listens.
+    pub state_dir: PathBuf,
+    /// Where it listens if it did not say.
+    pub http_listen: SocketAddr,
+}
+
+/// Where the control plane is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlPlane {
+    /// At a host, by name or address, and a port.
+    Host {
+        /// By name or address.
+        host: Host,
+        /// TCP port.
+        port: u16,
+    },
+    /// At the hosts and ports that an SRV record names, e.g. `_relays._tcp.ekiden.example`.
+    Srv {
+        /// Name of the record.
+        name: String,
+    },
+}
+
+/// Where the enrollment token comes from.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    /// The text itself.
+    Text(SecretString),
+    /// A file, read at each enrollment, so that it may be replaced.
+    File(PathBuf),
+}
+
+/// One thing wrong in the environment.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    variable: &'static str,
+    description: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.description)
+    }
+}
+
+/// Why there is nothing to run.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The arguments do not parse, or help was asked for.
+    Usage(clap::Error),
+    /// Values are wrong.
+    Problems(Vec<Problem>),
+}
+
+/// Reads what the process was asked to do.
+///
+/// # Errors
+/// [`Refusal`]: arguments that do not parse, or all wrong values at once.
+pub fn read() -> Result<Invocation, Refusal> {
+    let mut cli = Cli::try_parse().map_err(Refusal::Usage)?;
+    cli.raw.beside = Beside::read();
+    invocation(&cli).map_err(Refusal::Problems)
+}
+
+fn invocation(cli: &Cli) -> Result<Invocation, Vec<Problem>> {
+    match cli.command.unwrap_or(Command::Run) {
+        Command::Run => check(&cli.raw).map(|environment| Invocation::Run(Box::new(environment))),
+        Command::Healthcheck => {
+            let mut problems = Problems::default();
+            let http_listen =
+                problems.take("EKIDEN_HTTP_LISTEN", socket_address(&cli.raw.http_listen));
+            match http_listen {
+                Some(http_listen) => Ok(Invocation::Healthcheck(Healthcheck {
+                    state_dir: PathBuf::from(&cli.raw.state_dir),
+                    http_listen,
+                })),
+                None => Err(problems.0),
+            }
+        }
+    }
+}
+
+fn check(raw: &Raw) -> Result<Environment, Vec<Problem>> {
+    let mut problems = Problems::default();
+    let control_plane =
+        problems.take("EKIDEN_CONTROL_PLANE", control_plane(text(&raw.control_plane)));
+    let server_name = problems.optional(
+        "EKIDEN_CONTROL_PLANE_SERVER_NAME",
+        &raw.control_plane_server_name,
+        |name| {
+            ServerName::try_from(name.to_owned())
+                .map_err(|_| format!("`{name}` is neither a DNS name nor an IP address"))
+        },
+    );
+    let roots = problems.take("EKIDEN_CONTROL_PLANE_CA", roots(raw)).unwrap_or_default();
+    let enrollment_token = problems.take("EKIDEN_ENROLLMENT_TOKEN", token(raw)).flatten();
+    let http_listen = problems.take("EKIDEN_HTTP_LISTEN", socket_address(&raw.http_listen));
+    let listen_address = problems.take("EKIDEN_LISTEN_ADDRESS", ip(&raw.listen_address));
+    let advertise_address =
+        problems.optional("EKIDEN_ADVERTISE_ADDRESS", &raw.advertise_address, advertised);
+    let stop_timeout = problems.take("EKIDEN_STOP_TIMEOUT", stop_timeout(&raw.stop_timeout));
+    let resolvers = problems.optional("EKIDEN_RESOLVERS", &raw.resolvers, |list| {
+        list.split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(name_server)
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let ecs_metadata =
+        problems.optional("ECS_CONTAINER_METADATA_URI_V4", &raw.beside.ecs_metadata, |uri| {
+            Uri::from_str(uri).map_err(|_| format!("`{uri}` is not a URI"))
+        });
+    let worker_threads =
+        problems.optional("TOKIO_WORKER_THREADS", &raw.beside.worker_threads, |count| {
+            NonZeroUsize::from_str(count)
+                .map_err(|_| format!("`{count}` is not a number of threads of at least 1"))
+        });
+    if raw.state_dir.is_empty() {
+        problems.add("EKIDEN_STATE_DIR", "it must name a folder".to_owned());
+    }
+    match (control_plane, http_listen, listen_address, stop_timeout, problems.0.is_empty()) {
+        (
+            Some(control_plane),
+            Some(http_listen),
+            Some(listen_address),
+            Some(stop_timeout),
+            true,
+        ) => Ok(Environment {
+            control_plane,
+            server_name,
+            roots,
+            enrollment_token,
+            state_dir: PathBuf::from(&raw.state_dir),
+            http_listen,
+            listen_address,
+            advertise_address,
+            stop_timeout,
+            resolvers: resolvers.unwrap_or_default(),
+            ecs_metadata,
+            worker_threads: worker_threads_of(worker_threads),
+        }),
+        _ => Err(problems.0),
+    }
+}
+
+/// Problems found so far.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, variable: &'static str, description: String) {
+        self.0.push(Problem { variable, description });
+    }
+
+    fn take<T>(&mut self, variable: &'static str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|description| self.add(variable, description)).ok()
+    }
+
+    fn optional<T>(
+        &mut self,
+        variable: &'static str,
+        value: &Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        text(value).and_then(|value| self.take(variable, parse(value)))
+    }
+}
+
+impl Healthcheck {
+    /// The address to ask when the relay did not say where it listens.
+    pub fn default_address(&self) -> SocketAddr {
+        self.reachable(self.http_listen)
+    }
+
+    /// Where to reach what listens at `address` on this machine.
+    pub fn reachable(&self, address: SocketAddr) -> SocketAddr {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, address.port())
+    }
+}
+
+#[cfg(test)]
+#[path = "environment_tests.rs"]
+mod tests;

@@ -1,0 +1,270 @@
+//! Keeps the identity valid for as long as the process runs: from disk, by enrolling, by renewing.
+//!
+//! It never gives up and never ends the process: listeners may serve all the while. What only a person can cure is
+//! tried again slowly, and said loudly.
+use std::{io, sync::Arc, time::Duration};
+
+use ekiden_proto::relay::v1::RelayDescription;
+use secrecy::SecretString;
+use time::OffsetDateTime;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Identity, Store,
+    enrollment::{EnrollmentError, enroll, renew},
+};
+use crate::{
+    channel::Dialer,
+    clock::Clock,
+    environment::TokenSource,
+    error_chain::chain,
+    session::{View, backoff::Retries},
+};
+
+/// An identity that ends sooner is not worth a connection.
+const LEAST_LIFE: Duration = Duration::from_secs(30);
+/// Added to the delay after what only a person can cure.
+const PERMANENT: Duration = Duration::from_secs(60);
+/// The wall clock may jump; it is looked at this often.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(15);
+
+/// Keeps the identity valid.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Makes connections to the control plane.
+    pub dialer: Dialer,
+    /// Where it is kept between starts.
+    pub store: Store,
+    /// The proof to enroll with.
+    pub token: Option<TokenSource>,
+    /// What the relay says of itself.
+    pub description: RelayDescription,
+    /// The machine's clock.
+    pub clock: Clock,
+    /// What went wrong last; empty: nothing.
+    pub message: watch::Sender<String>,
+}
+
+/// What comes after an identity.
+enum Next {
+    Renewed(Arc<Identity>),
+    /// The control plane refuses it, perhaps only for a while.
+    Refused,
+    Ended,
+}
+
+impl Keeper {
+    /// Publishes an identity, and each one that follows it. `view` tells when the control plane refuses one. `random`
+    /// gives uniform numbers in `[0, 1)`.
+    pub async fn keep(
+        self,
+        identity: watch::Sender<Option<Arc<Identity>>>,
+        mut view: watch::Receiver<View>,
+        mut random: impl FnMut() -> f64 + Send,
+    ) {
+        let mut current = self.load();
+        let mut retries = Retries::default();
+        loop {
+            let held = match current.take() {
+                Some(held) => held,
+                None => self.enroll_until_done(&mut retries, &mut random).await,
+            };
+            identity.send_replace(Some(Arc::clone(&held)));
+            let since = Instant::now();
+            current = match self.outlive(&held, &mut view, &mut random).await {
+                Next::Renewed(renewed) => Some(renewed),
+                Next::Ended => {
+                    tracing::info!(relay.id = %held.relay.relay, "The certificate has ended: the relay enrolls anew");
+                    None
+                }
+                Next::Refused => {
+                    tracing::info!(relay.id = %held.relay.relay, "The certificate is refused: the relay enrolls anew");
+                    // An identity refused as soon as it was had must not use up a token.
+                    let wait = retries.lost(since.elapsed(), Duration::ZERO, random());
+                    let replace = async {
+                        sleep(wait).await;
+                        self.enroll_until_done(&mut retries, &mut random).await
+                    };
+                    tokio::select! {
+                        enrolled = replace => Some(enrolled),
+                        () = accepted(&mut view) => {
+                            self.message.send_replace(String::new());
+                            Some(held)
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    fn load(&self) -> Option<Arc<Identity>> {
+        match self.store.load() {
+            Ok(Some(identity)) if identity.valid_for(self.clock.now(), LEAST_LIFE) => {
+                tracing::info!(relay.id = %identity.relay.relay, "The identity from disk still counts");
+                Some(identity)
+            }
+            Ok(Some(_)) => {
+                tracing::info!("The certificate on disk has ended: enrolling anew");
+                None
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "The identity on disk cannot be used: enrolling anew");
+                None
+            }
+        }
+    }
+
+    fn save(&self, identity: &Identity) {
+        if let Err(error) = self.store.save(identity) {
+            tracing::warn!(error = %chain(&error), "The identity is not saved: a restart will have to enroll anew");
+        }
+    }
+
+    async fn enroll_until_done(
+        &self,
+        retries: &mut Retries,
+        random: &mut impl FnMut() -> f64,
+    ) -> Arc<Identity> {
+        loop {
+            let wait = match self.enroll().await {
+                Ok(identity) => {
+                    let name = &identity.relay;
+                    tracing::info!(
+                        tenant.id = %name.tenant, fleet.id = %name.fleet, relay.id = %name.relay, "The relay is enrolled"
+                    );
+                    self.save(&identity);
+                    self.message.send_replace(String::new());
+                    return identity;
+                }
+                Err(Attempt::NoToken(message)) => {
+                    tracing::warn!("{message}");
+                    self.message.send_replace(message);
+                    retries.failed(Some(PERMANENT), random())
+                }
+                Err(Attempt::Failed(error)) if error.is_permanent() => {
+                    let message = format!(
+                        "{}. Make a new enrollment token (ekidenctl token create) and give it to this relay; it tries \
+                         again by itself",
+                        chain(&error)
+                    );
+                    tracing::warn!("The control plane refuses to enroll this relay: {message}");
+                    self.message.send_replace(message);
+                    retries.failed(Some(error.retry_after().unwrap_or(PERMANENT)), random())
+                }
+                Err(Attempt::Failed(error)) => {
+                    let message = chain(&error);
+                    tracing::info!(error = %message, "The relay could not enroll yet");
+                    self.message.send_replace(message);
+                    retries.failed(error.retry_after(), random())
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    async fn enroll(&self) -> Result<Arc<Identity>, Attempt> {
+        let token = match &self.token {
+            Some(TokenSource::Text(token)) => token.clone(),
+            Some(TokenSource::File(path)) => {
+                let text = tokio::fs::read_to_string(path).await.map(SecretString::from);
+                text.map_err(|error: io::Error| {
+                    Attempt::NoToken(format!(
+                        "The enrollment token in {} cannot be read: {error}",
+                        path.display()
+                    ))
+                })?
+            }
+            None => {
+                return Err(Attempt::NoToken(
+                    "There is no enrollment token: set EKIDEN_ENROLLMENT_TOKEN or EKIDEN_ENROLLMENT_TOKEN_FILE, and \
+                     start the relay again"
+                        .to_owned(),
+                ));
+            }
+        };
+        enroll(&self.dialer, &token, self.description.clone()).await.map_err(Attempt::Failed)
+    }
+
+    /// Waits until it is time for the next identity, and gets it.
+    async fn outlive(
+        &self,
+        held: &Arc<Identity>,
+        view: &mut watch::Receiver<View>,
+        random: &mut impl FnMut() -> f64,
+    ) -> Next {
+        let renew_at = held.renew_at + (held.not_after - held.renew_at) * 0.1 * random();
+        let lives = async {
+            self.until(renew_at).await;
+            self.renew_until_done(held, random).await
+        };
+        tokio::select! {
+            next = lives => next,
+            // Without a token there is nothing to replace it by.
+            () = refused(view, held), if self.token.is_some() => Next::Refused,
+        }
+    }
+
+    async fn renew_until_done(&self, held: &Identity, random: &mut impl FnMut() -> f64) -> Next {
+        let mut retries = Retries::default();
+        while held.valid_for(self.clock.now(), LEAST_LIFE) {
+            let error = match renew(&self.dialer, held).await {
+                Ok(renewed) => {
+                    tracing::info!(
+                        relay.id = %renewed.relay.relay, certificate.ends = %renewed.not_after, "The certificate is renewed"
+                    );
+                    self.save(&renewed);
+                    self.message.send_replace(String::new());
+                    return Next::Renewed(renewed);
+                }
+                Err(error) => error,
+            };
+            let message = chain(&error);
+            tracing::info!(error = %message, "The certificate could not be renewed yet");
+            self.message.send_replace(message);
+            if error.is_permanent() && self.token.is_some() {
+                return Next::Refused;
+            }
+            sleep(retries.failed(error.retry_after(), random())).await;
+        }
+        Next::Ended
+    }
+
+    async fn until(&self, time: OffsetDateTime) {
+        loop {
+            match Duration::try_from(time - self.clock.now()) {
+                Ok(left) if !left.is_zero() => sleep(left.min(LOOK_AT_CLOCK)).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Why an attempt to enroll failed.
+enum Attempt {
+    NoToken(String),
+    Failed(EnrollmentError),
+}
+
+async fn accepted(view: &mut watch::Receiver<View>) {
+    if view.wait_for(|view| view.refused.is_none() && view.parameters.is_some()).await.is_err() {
+        // No session is kept any more.
+        std::future::pending().await
+    }
+}
+
+async fn refused(view: &mut watch::Receiver<View>, held: &Arc<Identity>) {
+    let of_this =
+        |view: &View| view.refused.as_ref().is_some_and(|refused| Arc::ptr_eq(refused, held));
+    if view.wait_for(of_this).await.is_err() {
+        // No session is kept any more.
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -1,0 +1,113 @@
+//! A process under measurement, its children included.
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::net::TcpStream;
+
+/// A child process that is measured, and killed when dropped.
+pub struct Measured {
+    child: Child,
+}
+
+impl Measured {
+    /// Starts `command` with its output thrown away.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(mut command: Command) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("could not start {:?}", command.get_program()))?;
+        Ok(Self { child })
+    }
+
+    /// Waits until it accepts on `address`, for at most 20 s.
+    ///
+    /// # Errors
+    /// When the time is over or the process has ended.
+    pub async fn accepts(&mut self, address: SocketAddr) -> Result<()> {
+        for _ in 0..400 {
+            if TcpStream::connect(address).await.is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status} before it accepted on {address}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("it did not accept on {address} within 20 s")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        // SIGTERM first, so that a master takes its workers with it.
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        }
+        for _ in 0..40 {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// User and system CPU seconds of the process and its living children, from `/proc`.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let ticks = rustix::param::clock_ticks_per_second();
+    let mut sum = 0;
+    for pid in tree(pid)? {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        // The name may hold spaces; fields count from after its closing parenthesis.
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        for index in [11, 12] {
+            sum += fields.get(index).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a benchmark's ticks are far below 2^52")]
+    Ok(sum as f64 / ticks as f64)
+}
+
+/// Resident memory of the process and its living children in bytes, from `/proc`.
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let page = rustix::param::page_size() as u64;
+    let mut sum = 0;
+    for pid in tree(pid)? {
+        let Ok(statm) = fs::read_to_string(format!("/proc/{pid}/statm")) else { continue };
+        sum +=
+            statm.split_whitespace().nth(1).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0) * page;
+    }
+    Ok(sum)
+}
+
+fn tree(pid: u32) -> Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .with_context(|| format!("process {pid} is gone"))?;
+    let mut all = vec![pid];
+    all.extend(children.split_whitespace().filter_map(|c| c.parse::<u32>().ok()));
+    Ok(all)
+}

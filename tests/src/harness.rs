@@ -1,0 +1,27 @@
+//! Starts the real binaries in a world of their own, waits on conditions, and leaves nothing behind.
+//!
+//! - [`world`]: the stand-ins and what they share.
+//! - [`control_plane`], [`relay`]: the processes under test.
+//! - [`customer`]: a tenant with its vendor, key, collectors and fleet, set up by the admin API.
+//! - [`operator`]: the admin API as an operator calls it.
+//! - [`process`]: a child process with its logs.
+//! - [`guard`]: ends a world whose owner died.
+//! - [`loopback`]: addresses that no other world uses.
+//! - [`wait`]: waiting on conditions.
+pub mod control_plane;
+pub mod customer;
+pub mod guard;
+pub mod loopback;
+pub mod operator;
+pub mod process;
+pub mod relay;
+pub mod wait;
+pub mod world;
+
+pub use self::{
+    control_plane::ControlPlane,
+    customer::Customer,
+    operator::Operator,
+    relay::{Relay, RelayOptions},
+    world::World,
+};

@@ -1,0 +1,235 @@
+//! A relay as a child process.
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{
+    World,
+    process::{Process, Stdout},
+    wait,
+};
+use crate::ecs_metadata::Mode;
+
+/// Where a relay finds its control plane.
+#[derive(Clone, Debug)]
+pub struct RelayPort {
+    /// URL, by name.
+    pub url: String,
+    /// File with the root certificate to trust.
+    pub ca: PathBuf,
+}
+
+/// How a relay is started.
+#[derive(Clone, Debug)]
+pub struct RelayOptions {
+    /// Name of its log and of its state folder.
+    pub name: String,
+    /// Text of an enrollment token.
+    pub token: String,
+    /// Availability zone that the task metadata endpoint tells.
+    pub zone: String,
+    /// How the task metadata endpoint answers it.
+    pub metadata: Mode,
+    /// What it is told of ECS's stop timeout, in seconds.
+    pub stop_timeout: u32,
+    /// Further environment variables; they win.
+    pub variables: Vec<(String, String)>,
+}
+
+impl RelayOptions {
+    /// Options as in a sound deployment.
+    pub fn new(name: &str, token: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            token: token.to_owned(),
+            zone: "ap-northeast-1a".to_owned(),
+            metadata: Mode::Serve,
+            stop_timeout: 30,
+            variables: Vec::new(),
+        }
+    }
+
+    /// Adds an environment variable.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A relay with an address of its own.
+pub struct Relay {
+    name: String,
+    process: Process,
+    address: Ipv4Addr,
+    task: String,
+    state: PathBuf,
+    variables: Vec<(String, String)>,
+    folder: PathBuf,
+    http: Option<SocketAddr>,
+}
+
+impl Relay {
+    /// Starts one; it is not waited for.
+    pub fn start(
+        world: &World,
+        control_plane: &RelayPort,
+        options: RelayOptions,
+    ) -> anyhow::Result<Self> {
+        let address = world.loopback.next();
+        let state = world.folder().join("relays").join(&options.name);
+        fs::create_dir_all(&state)?;
+        let task = format!("{:032x}", rand::random::<u128>());
+        let metadata =
+            world.ecs.add_task(&task, IpAddr::V4(address), &options.zone, options.metadata);
+        let mut variables = world.telemetry_variables();
+        variables.extend(world.aws_variables());
+        let own = [
+            ("EKIDEN_CONTROL_PLANE", control_plane.url.clone()),
+            ("EKIDEN_CONTROL_PLANE_CA", control_plane.ca.display().to_string()),
+            ("EKIDEN_ENROLLMENT_TOKEN", options.token.clone()),
+            ("EKIDEN_STATE_DIR", state.display().to_string()),
+            ("EKIDEN_HTTP_LISTEN", format!("{address}:0")),
+            ("EKIDEN_LISTEN_ADDRESS", address.to_string()),
+            ("EKIDEN_STOP_TIMEOUT", options.stop_timeout.to_string()),
+            ("EKIDEN_RESOLVERS", world.dns.address().to_string()),
+            ("ECS_CONTAINER_METADATA_URI_V4", metadata),
+        ];
+        variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        variables.extend(options.variables);
+        let folder = world.folder().to_owned();
+        let process = spawn(&folder, &options.name, &variables)?;
+        Ok(Self {
+            name: options.name,
+            process,
+            address,
+            task,
+            state,
+            variables,
+            folder,
+            http: None,
+        })
+    }
+
+    /// Starts it again after its end, with the same address, state and environment, as ECS restarts a container.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        // A killed relay leaves its file behind.
+        drop(fs::remove_file(self.state.join("endpoints.json")));
+        self.http = None;
+        self.process = spawn(&self.folder, &self.name, &self.variables)?;
+        Ok(())
+    }
+
+    /// Returns the name given at the start.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the address that its listeners bind.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Returns one of its listeners.
+    pub fn listener(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.address), port)
+    }
+
+    /// Returns its ECS task id: 32 hex digits.
+    pub fn task(&self) -> &str {
+        &self.task
+    }
+
+    /// Returns its state folder.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Returns the process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Waits until `/readyz` answers 200.
+    pub async fn ready(&mut self, within: Duration) -> anyhow::Result<()> {
+        let (http, name) = (self.http, self.name.clone());
+        let path = self.state.join("endpoints.json");
+        let what = format!("{name} is ready");
+        let found = self.process.until(&what, within, async || {
+            let Some(http) = http.or_else(|| read_endpoint(&path)) else { return Ok(None) };
+            let answer = http_get(http, "/readyz").await;
+            Ok(answer.is_ok_and(|(status, _)| status == 200).then_some(http))
+        });
+        self.http = Some(found.await?);
+        Ok(())
+    }
+
+    /// Waits until it listens on `port`.
+    pub async fn listening(&mut self, port: u16, within: Duration) -> anyhow::Result<()> {
+        let address = self.listener(port);
+        let what = format!("{} listens on {address}", self.name);
+        self.process
+            .until(&what, within, async || Ok(TcpStream::connect(address).await.ok().map(drop)))
+            .await
+    }
+
+    /// Returns a page of its local HTTP server as status and body.
+    pub async fn page(&mut self, path: &str) -> anyhow::Result<(u16, String)> {
+        let endpoints = self.state.join("endpoints.json");
+        let http = match self.http {
+            Some(http) => http,
+            None => {
+                let find = async || Ok(read_endpoint(&endpoints));
+                self.process.until("the relay writes endpoints.json", wait::SAFETY, find).await?
+            }
+        };
+        self.http = Some(http);
+        http_get(http, path).await
+    }
+
+    /// Asks it to stop, as ECS does, and waits for its end.
+    pub async fn terminate(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
+        self.process.terminate(within).await
+    }
+}
+
+fn spawn(folder: &Path, name: &str, variables: &[(String, String)]) -> anyhow::Result<Process> {
+    Process::start(folder, name, "ekiden-relay", &["run"], variables, Stdout::File)
+}
+
+fn read_endpoint(path: &Path) -> Option<SocketAddr> {
+    let endpoints: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    endpoints["http"].as_str()?.parse().ok()
+}
+
+/// Asks an HTTP server for a page; HTTP/1.0, so that the answer is plain and ends by itself.
+pub async fn http_get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())
+            .await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        anyhow::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer =
+        tokio::time::timeout(wait::SAFETY, ask).await.context("asking an HTTP server")??;
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .context("an answer without status")?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Ok((status, body))
+}

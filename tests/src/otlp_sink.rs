@@ -1,0 +1,173 @@
+//! Receives Ekiden's own traces, to show the way of a change from the admin call to each relay.
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    trace::v1::Span,
+};
+
+use crate::{
+    harness::wait::TimedOut,
+    vendor_collector::{KeyCheck, VendorCollector},
+};
+
+/// A running sink.
+#[derive(Debug)]
+pub struct OtlpSink {
+    collector: VendorCollector,
+}
+
+/// One span as Ekiden reported it.
+#[derive(Clone, Debug)]
+pub struct ReportedSpan {
+    /// `service.name` of the process.
+    pub service: String,
+    /// `service.instance.id` of the process; empty: none.
+    pub instance: String,
+    /// The span's name.
+    pub name: String,
+    /// Trace id, 32 hex digits.
+    pub trace_id: String,
+    /// Span id, 16 hex digits.
+    pub span_id: String,
+    /// Span id of the parent; empty: none.
+    pub parent: String,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// Attributes as text.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl OtlpSink {
+    /// Starts it on `bind`.
+    pub async fn start(bind: SocketAddr) -> anyhow::Result<Self> {
+        let collector = VendorCollector::otlp(bind, None, KeyCheck::none()).await?;
+        collector.records().keep_requests();
+        Ok(Self { collector })
+    }
+
+    /// Returns its endpoint, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.collector.address())
+    }
+
+    /// Returns the spans of one trace (32 hex digits), by start.
+    pub fn trace(&self, trace_id: &str) -> Vec<ReportedSpan> {
+        let mut spans: Vec<ReportedSpan> =
+            self.spans().into_iter().filter(|span| span.trace_id == trace_id).collect();
+        spans.sort_by_key(|span| span.start);
+        spans
+    }
+
+    /// Waits until one trace's spans fulfil `condition`.
+    pub async fn wait_for_trace(
+        &self,
+        trace_id: &str,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(&[ReportedSpan]) -> bool,
+    ) -> Result<Vec<ReportedSpan>, TimedOut> {
+        let found =
+            self.collector.records().wait(what, within, |_| condition(&self.trace(trace_id))).await;
+        let spans = self.trace(trace_id);
+        found
+            .map(|()| spans.clone())
+            .map_err(|error| error.with_detail(format!("the trace so far:\n{}", tree(&spans))))
+    }
+
+    /// Returns everything received, as text, to be searched for what should not be there.
+    pub fn everything(&self) -> String {
+        format!("{:?}\n{:?}", self.collector.records().traces(), self.collector.records().metrics())
+    }
+
+    fn spans(&self) -> Vec<ReportedSpan> {
+        let mut spans = Vec::new();
+        for request in self.collector.records().traces() {
+            for resource in &request.resource_spans {
+                let of_resource = resource
+                    .resource
+                    .as_ref()
+                    .map(|one| texts(&one.attributes))
+                    .unwrap_or_default();
+                let service = of_resource.get("service.name").cloned().unwrap_or_default();
+                let instance = of_resource.get("service.instance.id").cloned().unwrap_or_default();
+                let all = resource.scope_spans.iter().flat_map(|scope| &scope.spans);
+                spans.extend(all.map(|span| reported(span, &service, &instance)));
+            }
+        }
+        spans
+    }
+}
+
+/// Writes a trace's spans as an indented tree, one line a span.
+pub fn tree(spans: &[ReportedSpan]) -> String {
+    let mut text = String::new();
+    let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
+    let known = |id: &str| spans.iter().any(|span| span.span_id == id);
+    for root in spans.iter().filter(|span| !known(&span.parent)) {
+        branch(spans, root, start, 0, &mut text);
+    }
+    text
+}
+
+fn branch(
+    spans: &[ReportedSpan],
+    span: &ReportedSpan,
+    start: u64,
+    depth: usize,
+    text: &mut String,
+) {
+    let after = Duration::from_nanos(span.start.saturating_sub(start));
+    let who =
+        span.attributes.get("relay.id").or(Some(&span.instance)).filter(|who| !who.is_empty());
+    let who = who.map(|who| format!(" {who}")).unwrap_or_default();
+    let label = format!("{}{}", "  ".repeat(depth), span.name);
+    text.push_str(&format!(
+        "{label:<60} +{after:>9.1?} {took:>9.1?}  {service}{who}\n",
+        took = span.took,
+        service = span.service
+    ));
+    // A span that names itself as its parent would loop for ever.
+    for child in
+        spans.iter().filter(|child| child.parent == span.span_id && child.span_id != span.span_id)
+    {
+        if depth < 32 {
+            branch(spans, child, start, depth + 1, text);
+        }
+    }
+}
+
+fn reported(span: &Span, service: &str, instance: &str) -> ReportedSpan {
+    ReportedSpan {
+        service: service.to_owned(),
+        instance: instance.to_owned(),
+        name: span.name.clone(),
+        trace_id: hex(&span.trace_id),
+        span_id: hex(&span.span_id),
+        parent: hex(&span.parent_span_id),
+        start: span.start_time_unix_nano,
+        took: Duration::from_nanos(
+            span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano),
+        ),
+        attributes: texts(&span.attributes),
+    }
+}
+
+fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let text = |value: &AnyValue| match &value.value {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::BoolValue(flag)) => flag.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        other => format!("{other:?}"),
+    };
+    let pairs =
+        attributes.iter().filter_map(|one| Some((one.key.clone(), text(one.value.as_ref()?))));
+    pairs.collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
