@@ -30,7 +30,10 @@ fn main() -> anyhow::Result<()> {
     fs::write(out.join("ekiden.bin"), descriptors.encode_to_vec())?;
 
     let mut config = tonic_prost_build::Config::new();
-    config.bytes([".ekiden.relay.v1.SettingsSnapshot.settings", ".ekiden.relay.v1.SettingsSnapshot.hash"]);
+    config.bytes([
+        ".ekiden.relay.v1.SettingsSnapshot.settings",
+        ".ekiden.relay.v1.SettingsSnapshot.hash",
+    ]);
     // The same message always encodes to the same bytes: request ids are bound to them.
     config.btree_map([".ekiden"]);
     config.skip_debug(REDACTED);

@@ -55,7 +55,8 @@ peers() {
 
 # Starts a Postgres of its own, applies migrations/, lets `query!` look at it, and stops it again.
 sql() {
-    local bin dir run=()
+    # Not local: the trap outlives the function.
+    run=()
     bin=$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1)")
     dir=$(mktemp -d)
     if [ "$(id -u)" -eq 0 ]; then

@@ -1,7 +1,6 @@
 //! What the commands do, one module a noun, named as the contract's files are.
 
 use clap::CommandFactory;
-use time::OffsetDateTime;
 
 use crate::{
     arguments::{Arguments, Noun},
@@ -31,7 +30,7 @@ pub mod tenant;
 pub fn run(arguments: Arguments, environment: Environment) -> Result<(), Failure> {
     let printer = Printer {
         format: arguments.global.output,
-        now: OffsetDateTime::now_utc(),
+        now: crate::clock::now(),
         terminal: stdout_is_terminal(),
     };
     match arguments.noun {

@@ -1,6 +1,7 @@
 //! `ekidenctl`: what operators type.
 //!
 //! - [`arguments`]: the command line; each noun's verbs are beside their code.
+//! - `clock`: the only place that reads the time.
 //! - [`commands`]: one module a noun.
 //! - [`environment`]: the variables that are no options.
 //! - [`config`]: the file with contexts.
@@ -13,6 +14,7 @@
 //! - [`failure`]: what can go wrong, what to do then, and exit codes.
 
 pub mod arguments;
+mod clock;
 pub mod commands;
 pub mod config;
 pub mod environment;

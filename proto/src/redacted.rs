@@ -38,7 +38,10 @@ impl Debug for admin::v1::AccessKey {
 
 impl Debug for admin::v1::CreateApiTokenResponse {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_struct("CreateApiTokenResponse").field("api_token", &self.api_token).field("text", &SECRET).finish()
+        f.debug_struct("CreateApiTokenResponse")
+            .field("api_token", &self.api_token)
+            .field("text", &SECRET)
+            .finish()
     }
 }
 

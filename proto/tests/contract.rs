@@ -40,10 +40,19 @@ fn message_facts(scope: &str, message: &DescriptorProto, facts: &mut Facts) {
     let scope = format!("{scope}.{}", message.name());
     facts.insert(format!("message {scope}"), String::new());
     for field in &message.field {
-        let oneof = field.oneof_index.and_then(|i| message.oneof_decl.get(i as usize)).map_or("", |o| o.name());
+        let oneof = field
+            .oneof_index
+            .and_then(|i| message.oneof_decl.get(i as usize))
+            .map_or("", |o| o.name());
         facts.insert(
             format!("field {scope} = {}", field.number()),
-            format!("{} {:?} {:?} {} {oneof}", field.name(), field.label(), field.r#type(), field.type_name()),
+            format!(
+                "{} {:?} {:?} {} {oneof}",
+                field.name(),
+                field.label(),
+                field.r#type(),
+                field.type_name()
+            ),
         );
     }
     for nested in &message.nested_type {
@@ -56,7 +65,10 @@ fn message_facts(scope: &str, message: &DescriptorProto, facts: &mut Facts) {
 
 fn enum_facts(scope: &str, values: &EnumDescriptorProto, facts: &mut Facts) {
     for value in &values.value {
-        facts.insert(format!("enum {scope}.{} = {}", values.name(), value.number()), value.name().to_owned());
+        facts.insert(
+            format!("enum {scope}.{} = {}", values.name(), value.number()),
+            value.name().to_owned(),
+        );
     }
 }
 
@@ -107,11 +119,18 @@ fn every_message_that_holds_a_secret_hides_it_in_debug() {
         value: b"s3cret-value".to_vec(),
     };
     let bundle = ekiden_proto::relay::v1::KeyBundle { keys: vec![key], ..Default::default() };
-    assert!(!format!("{bundle:?}").contains("s3cret") && !format!("{bundle:?}").contains("115, 51"));
-    let set = ekiden_proto::admin::v1::AccessKey { value: "s3cret-value".to_owned(), ..Default::default() };
+    assert!(
+        !format!("{bundle:?}").contains("s3cret") && !format!("{bundle:?}").contains("115, 51")
+    );
+    let set = ekiden_proto::admin::v1::AccessKey {
+        value: "s3cret-value".to_owned(),
+        ..Default::default()
+    };
     assert!(!format!("{set:?}").contains("s3cret"));
     let enroll = ekiden_proto::relay::v1::EnrollRequest {
-        proof: Some(ekiden_proto::relay::v1::enroll_request::Proof::EnrollmentToken("ekr_s3cret".to_owned())),
+        proof: Some(ekiden_proto::relay::v1::enroll_request::Proof::EnrollmentToken(
+            "ekr_s3cret".to_owned(),
+        )),
         ..Default::default()
     };
     assert!(!format!("{enroll:?} {:?}", enroll.proof).contains("s3cret"));

@@ -119,15 +119,16 @@ fn branch(
     depth: usize,
     text: &mut String,
 ) {
-    let after = Duration::from_nanos(span.start.saturating_sub(start));
-    let who =
-        span.attributes.get("relay.id").or(Some(&span.instance)).filter(|who| !who.is_empty());
-    let who = who.map(|who| format!(" {who}")).unwrap_or_default();
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let after = milliseconds(Duration::from_nanos(span.start.saturating_sub(start)));
+    let took = milliseconds(span.took);
+    // The end of an id tells processes apart; its beginning is only the time.
+    let process: String =
+        span.instance.chars().skip(span.instance.chars().count().saturating_sub(6)).collect();
     let label = format!("{}{}", "  ".repeat(depth), span.name);
+    let service = &span.service;
     text.push_str(&format!(
-        "{label:<60} +{after:>9.1?} {took:>9.1?}  {service}{who}\n",
-        took = span.took,
-        service = span.service
+        "{label:<52} +{after:>6.1} ms, took {took:>6.1} ms  {service} …{process}\n"
     ));
     // A span that names itself as its parent would loop for ever.
     for child in

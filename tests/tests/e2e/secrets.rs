@@ -136,6 +136,14 @@ async fn no_log_trace_metric_error_file_or_database_dump_holds_a_secret() -> any
         }
     }
 
+    let logs = run.world.logs()?;
+    let relay_log =
+        logs.iter().find(|(name, _)| name == "acme-relay-1.log").map(|(_, text)| text.as_str());
+    assert!(
+        relay_log.is_some_and(|text| text.contains("\"TRACE\"")),
+        "the logs are not as detailed as they can be"
+    );
+
     let secrets = [
         ("the first key", first_key.as_str()),
         ("the second key", second_key.as_str()),
@@ -144,8 +152,8 @@ async fn no_log_trace_metric_error_file_or_database_dump_holds_a_secret() -> any
         ("an enrollment token", enrollment_token.as_str()),
     ];
     for (what, secret) in secrets {
-        // The id of a token is no secret; its last part is.
-        let secret = secret.rsplit('_').next().unwrap_or(secret);
+        // The id of a token is no secret; its third part is.
+        let secret = secret.splitn(3, '_').nth(2).unwrap_or(secret);
         assert!(secret.len() >= 16, "{what} is too short to be searched for");
         for form in forms(secret) {
             let finder = Finder::new(&form);
@@ -155,6 +163,22 @@ async fn no_log_trace_metric_error_file_or_database_dump_holds_a_secret() -> any
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_planted_secret_is_found_in_every_form_in_which_it_may_be_written() {
+    let secret = "key-of-acme-0123456789abcdef";
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let list = format!("{:?}", secret.as_bytes());
+    let encoded = [0, 1, 2]
+        .map(|shift| base64(format!("{}{secret}, and more", "-".repeat(shift)).as_bytes()));
+    for text in [secret, &hex, &list, &encoded[0], &encoded[1], &encoded[2]] {
+        let place = format!("{}{text}{}", "x".repeat(1_001), "y".repeat(99));
+        let found = forms(secret).iter().any(|form| Finder::new(form).is_in(place.as_bytes()));
+        assert!(found, "not found: {text}");
+    }
+    let clean = "x".repeat(10_000);
+    assert!(!forms(secret).iter().any(|form| Finder::new(form).is_in(clean.as_bytes())));
 }
 
 /// Searches by skipping (Horspool), for the database's files are large.

@@ -2,7 +2,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use ekiden_proto::admin::v1::{Relay, WatchRelaysRequest};
-use time::OffsetDateTime;
 use tonic::{Code, Streaming};
 
 use super::{client, shown};
@@ -103,7 +102,7 @@ fn show(
     if last.get(&relay.name) == Some(&text) {
         return Ok(());
     }
-    let now = shown::clock(OffsetDateTime::now_utc());
+    let now = shown::clock(crate::clock::now());
     print(&format!("{now}  {text}"))?;
     last.insert(relay.name.clone(), text);
     Ok(())

@@ -59,9 +59,10 @@ async fn run(arguments: &Arguments, show: &Show) -> anyhow::Result<()> {
         let mut stage = Stage::set(arguments.relays, arguments.ttl, show).await?;
         let outcome = acts::play(&mut stage, show).await?;
         summary::print(&stage, &outcome, show).await?;
-        anyhow::Ok(stage)
+        anyhow::Ok((stage, outcome))
     };
-    let stage = tokio::select! {
+    // The outcome holds the vendor that the relays send to by now.
+    let (stage, _outcome) = tokio::select! {
         () = stopped() => anyhow::bail!("stopped before the end; everything started has been ended"),
         stage = play => stage?,
     };
