@@ -2,12 +2,14 @@
 //!
 //! - [`world`]: the stand-ins and what they share.
 //! - [`control_plane`], [`relay`]: the processes under test.
+//! - [`command_line`]: the real ekidenctl.
 //! - [`customer`]: a tenant with its vendor, key, collectors and fleet, set up by the admin API.
 //! - [`operator`]: the admin API as an operator calls it.
 //! - [`process`]: a child process with its logs.
 //! - [`guard`]: ends a world whose owner died.
 //! - [`loopback`]: addresses that no other world uses.
 //! - [`wait`]: waiting on conditions.
+pub mod command_line;
 pub mod control_plane;
 pub mod customer;
 pub mod guard;
@@ -19,6 +21,7 @@ pub mod wait;
 pub mod world;
 
 pub use self::{
+    command_line::CommandLine,
     control_plane::ControlPlane,
     customer::Customer,
     operator::Operator,

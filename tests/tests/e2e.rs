@@ -2,6 +2,7 @@
 mod e2e {
     mod alone;
     mod changes;
+    mod command_line;
     mod credentials;
     mod drain;
     mod failures;

@@ -98,7 +98,9 @@ fn tls_cause(error: &Error) -> &'static str {
         Error::AlertReceived(
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown,
+            | AlertDescription::CertificateUnknown
+            // A root of the same name with another key: the signature does not match.
+            | AlertDescription::DecryptError,
         ) => "peer_distrusts_us",
         Error::AlertReceived(_) => "peer_alert",
         _ => "tls",

@@ -281,7 +281,9 @@ async fn a_certificate_of_another_authority_is_refused_and_others_are_served() {
     let mut stream = tls_to(world.relays, world.tls(Some(stranger))).await.unwrap();
     // In TLS 1.3 the server's refusal follows the client's last message.
     let refusal = stream.read_u8().await.unwrap_err();
-    assert!(refusal.to_string().contains("UnknownCA"), "{refusal}");
+    // An authority of the same name has another key: its signature is what is wrong.
+    let refusal = refusal.to_string();
+    assert!(refusal.contains("UnknownCA") || refusal.contains("DecryptError"), "{refusal}");
 
     let bare = channel(world.relays, world.tls(None)).await.unwrap();
     odd(&bare, "/odd/who").await.unwrap_err();

@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU16, Ordering::Relaxed},
+        atomic::{AtomicU8, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -66,10 +66,10 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn start() -> Self {
-        static NEXT: AtomicU16 = AtomicU16::new(1);
-        let [_, process, ..] = std::process::id().to_ne_bytes();
-        let [high, low] = NEXT.fetch_add(1, Relaxed).to_be_bytes();
-        let ip = Ipv4Addr::new(127, 70 + (process & 7), high, low).into();
+        // Test processes run side by side: the process is in the address, and which of its relays it is.
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let [.., high, low] = std::process::id().to_be_bytes();
+        let ip = Ipv4Addr::new(127, 64 + (NEXT.fetch_add(1, Relaxed) & 127), high, low).into();
         let cancel = CancellationToken::new();
         let resolver = Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();
         let tracker = TaskTracker::new();

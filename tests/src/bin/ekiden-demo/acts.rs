@@ -84,7 +84,6 @@ pub(crate) async fn play(stage: &mut Stage, show: &Show) -> anyhow::Result<Outco
     };
     let trace = show.step(what, tracing).await?;
     show.step("No workload noticed any of it", nothing_failed(stage)).await?;
-    stage.write_context().await?;
     Ok(Outcome { moved_to, host, host_times, key_times, trace, streamed: BYTES * relays })
 }
 

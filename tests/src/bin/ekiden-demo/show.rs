@@ -13,6 +13,9 @@ pub(crate) struct Show {
 
 const SPINNER: [&str; 8] = ["⠋", "⠙", "⠸", "⠴", "⠦", "⠇", "⠏", "⠹"];
 
+/// Characters of a step that any terminal shows on one line.
+const NARROW: usize = 68;
+
 impl Show {
     pub(crate) fn new() -> Self {
         let terminal = std::io::stdout().is_terminal();
@@ -85,6 +88,8 @@ impl Show {
     fn tick(&self, what: &str, ticks: usize, passed: Duration) {
         if self.terminal {
             let spinner = SPINNER[ticks % SPINNER.len()];
+            // Longer than a narrow terminal's line it could not be taken back.
+            let what: String = what.chars().take(NARROW).collect();
             self.write(&format!(
                 "\r\x1b[2K{} {what} {:.0} s",
                 self.paint("36", spinner),

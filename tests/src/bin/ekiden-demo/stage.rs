@@ -1,14 +1,11 @@
 //! Who plays: a control plane, two customers with their vendors and relays, and workloads.
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use ekiden_tests::{
-    harness::{
-        ControlPlane, Customer, Operator, Relay, World, customer::OTLP_PORT, process::binary,
-    },
+    harness::{CommandLine, ControlPlane, Customer, Operator, Relay, World, customer::OTLP_PORT},
     workloads::load::{Kind, Load},
 };
-use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::show::Show;
 
@@ -28,6 +25,7 @@ pub(crate) struct Cast {
 pub(crate) struct Stage {
     pub(crate) casts: Vec<Cast>,
     pub(crate) operator: Operator,
+    pub(crate) command_line: CommandLine,
     pub(crate) control_plane: ControlPlane,
     pub(crate) world: World,
 }
@@ -80,37 +78,13 @@ impl Stage {
             Ok(())
         };
         show.step(what, flowing).await?;
-        Ok(Self { casts, operator, control_plane, world })
+        let command_line = CommandLine::import(world.folder(), &control_plane).await?;
+        Ok(Self { casts, operator, command_line, control_plane, world })
     }
 
     /// Returns the world's folder.
     pub(crate) fn folder(&self) -> PathBuf {
         self.world.folder().to_owned()
-    }
-
-    /// Returns the file with ekidenctl's context.
-    pub(crate) fn config(&self) -> PathBuf {
-        self.world.folder().join("ekidenctl.yaml")
-    }
-
-    /// Lets the real ekidenctl take the control plane over into a config file of its own.
-    pub(crate) async fn write_context(&self) -> anyhow::Result<()> {
-        let mut import = Command::new(binary("ekidenctl")?)
-            .args(["context", "import"])
-            .arg(self.control_plane.data())
-            .args(["--name", "demo", "--token-file", "-"])
-            .env("EKIDEN_CONFIG", self.config())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = import.stdin.take() {
-            stdin.write_all(self.control_plane.token().as_bytes()).await?;
-        }
-        let output = import.wait_with_output().await?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "ekidenctl context import: {said}");
-        Ok(())
     }
 
     /// Ends everything in good order: relays leave DNS and drain, then the control plane and its Postgres stop.

@@ -77,7 +77,7 @@ pub(crate) fn what_next(stage: &Stage, show: &Show) {
     let program = binary("ekidenctl").map(|path| path.display().to_string()).unwrap_or_default();
     let relay = stage.casts[0].relays[0].listener(4317);
     show.heading("It stays up until Ctrl-C. Try, in another terminal:");
-    show.hint(&format!("export EKIDEN_CONFIG={}", stage.config().display()));
+    show.hint(&format!("export EKIDEN_CONFIG={}", stage.command_line.config().display()));
     show.hint(&format!("alias ekidenctl={program}"));
     show.line("");
     show.hint(
