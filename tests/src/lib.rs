@@ -1,6 +1,7 @@
 //! The world around Ekiden, real protocols on loopback, for the end-to-end tests, the demo and the benchmarks.
 //!
 //! - [`bare_control_plane`]: the relays' port alone, saying whatever it is told to.
+//! - [`bench`]: Ekiden beside its peers.
 //! - [`certificates`]: an authority for the world's servers.
 //! - [`vendor_collector`]: a vendor that takes TCP and OTLP, checks keys and misbehaves on demand.
 //! - [`cloud_map`]: AWS Cloud Map's API and state.
@@ -10,6 +11,7 @@
 //! - [`workloads`]: clients that find relays by DNS and send through them.
 //! - [`harness`]: starts the real binaries among all this and ends them whatever happens.
 pub mod bare_control_plane;
+pub mod bench;
 pub mod certificates;
 pub mod cloud_map;
 pub mod dns;

@@ -73,8 +73,9 @@ impl RelayUnderTest {
         // Worker threads as the peers have, logs as in production.
         let options = RelayOptions::new(name, &token)
             .variable("EKIDEN_LOG", "info")
-            .variable("TOKIO_WORKER_THREADS", "2");
-        let mut relay = Relay::start(world, control_plane, options)?;
+            .variable("TOKIO_WORKER_THREADS", "2")
+            .variable("OTEL_SDK_DISABLED", "true");
+        let mut relay = Relay::start(world, &control_plane.relay_port(), options)?;
         let mut accepts = Vec::new();
         for (port, _) in (FIRST_PORT..).zip(ways) {
             relay.listening(port, LONG).await?;
