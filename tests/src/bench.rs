@@ -4,6 +4,7 @@
 //! - [`peers`]: HAProxy, nginx, Envoy and rotel as they are installed.
 //! - [`otlp`]: load for OTLP relays.
 //! - [`relay`]: a relay under measurement.
+//! - [`sessions`]: simulated relays against a real control plane.
 //! - [`tcp`]: load for TCP proxies: bulk, messages, short connections, idle connections.
 //! - [`report`]: medians, ratios, tables.
 pub mod measured;
@@ -11,4 +12,5 @@ pub mod otlp;
 pub mod peers;
 pub mod relay;
 pub mod report;
+pub mod sessions;
 pub mod tcp;

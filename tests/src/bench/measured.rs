@@ -94,14 +94,18 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 /// # Errors
 /// When the process is gone.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
-    let page = rustix::param::page_size() as u64;
-    let mut sum = 0;
-    for pid in tree(pid)? {
-        let Ok(statm) = fs::read_to_string(format!("/proc/{pid}/statm")) else { continue };
-        sum +=
-            statm.split_whitespace().nth(1).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0) * page;
-    }
-    Ok(sum)
+    Ok(tree(pid)?.into_iter().filter_map(|pid| resident_of(pid).ok()).sum())
+}
+
+/// Resident memory of the process alone in bytes, from `/proc`.
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident_of(pid: u32) -> Result<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm"))
+        .with_context(|| format!("process {pid} is gone"))?;
+    let pages = statm.split_whitespace().nth(1).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    Ok(pages * rustix::param::page_size() as u64)
 }
 
 fn tree(pid: u32) -> Result<Vec<u32>> {

@@ -13,7 +13,7 @@ use ekiden_tests::{
         otlp, peers,
         relay::{RelayUnderTest, Way},
         report::{Row, median, table},
-        tcp,
+        sessions, tcp,
     },
     harness::{ControlPlane, World},
 };
@@ -34,6 +34,9 @@ struct Arguments {
     /// Bytes of one bulk run, in 10⁹.
     #[arg(long, default_value_t = 4)]
     gigabytes: u64,
+    /// Simulated relays for the control plane's part.
+    #[arg(long, default_value_t = 1000)]
+    relays: usize,
     /// Folder of the peers from PyPI.
     #[arg(long, default_value = ".venv-peers")]
     peers: PathBuf,
@@ -45,6 +48,8 @@ enum Part {
     Tcp,
     /// OTLP listener beside rotel.
     Otlp,
+    /// Commit to applied, and server memory a session.
+    Sessions,
 }
 
 #[tokio::main]
@@ -56,6 +61,15 @@ async fn main() -> Result<()> {
     }
     if chosen(Part::Otlp) {
         otlp_part(&arguments).await.context("OTLP")?;
+    }
+    if chosen(Part::Sessions) {
+        say("control plane: simulated relays");
+        let figures =
+            sessions::measure(arguments.relays, arguments.rounds).await.context("sessions")?;
+        show(&format!(
+            "## Control plane, {} simulated relays over mTLS\n\n{figures}",
+            arguments.relays
+        ));
     }
     Ok(())
 }

@@ -76,7 +76,11 @@ async fn run(arguments: &Arguments, show: &Show) -> anyhow::Result<()> {
         () = stopped() => show.line("At once, then."),
         ended = stage.end(show) => ended?,
     }
-    anyhow::ensure!(!folder.exists(), "{} was left behind", folder.display());
-    show.line("Nothing is left behind.");
+    if folder.join("keep").exists() {
+        show.line(&format!("Kept, as EKIDEN_KEEP_WORLD asks: {}", folder.display()));
+    } else {
+        anyhow::ensure!(!folder.exists(), "{} was left behind", folder.display());
+        show.line("Nothing is left behind.");
+    }
     Ok(())
 }
