@@ -1,6 +1,7 @@
 //! What can go wrong for a caller, and the only place that builds a gRPC status.
 use std::{collections::HashMap, time::Duration};
 
+pub use ekiden_settings::Violation;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
@@ -10,8 +11,8 @@ pub const DOMAIN: &str = "ekiden";
 /// A failure by its meaning to the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Fields of the request are wrong: path and what would be right.
-    #[error("the request is wrong: {}", .0.iter().map(|v| format!("{}: {}", v.field, v.description)).collect::<Vec<_>>().join("; "))]
+    /// Fields of the request are wrong: each one's path in it, e.g. `fleet.listeners[1].port`, and what would be right.
+    #[error("the request is wrong: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
     /// The resource does not exist, or not for this caller.
     #[error("{resource} was not found")]
@@ -96,19 +97,10 @@ pub enum Error {
     Internal(#[source] anyhow::Error),
 }
 
-/// One field that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Path in the request, e.g. `fleet.listeners[1].port`.
-    pub field: String,
-    /// What is wrong and what would be right.
-    pub description: String,
-}
-
 impl Error {
     /// One wrong field.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+        Self::Invalid(vec![Violation::new(field, description)])
     }
 
     /// Nothing of that name for this caller.

@@ -30,7 +30,7 @@
 //! - [`replicas`]: this process's lease.
 //! - [`serve`]: the two ports.
 //! - [`sessions`]: live sessions and the heads they follow.
-//! - [`settings`]: what relays run: its limits, and its compiler.
+//! - [`settings`]: what relays run: what operators give of it, and its compiler.
 //! - [`store`]: the only place with SQL.
 //! - [`timestamps`]: times on the wire.
 //! - [`tokens`]: texts of API and enrollment tokens.

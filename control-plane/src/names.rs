@@ -1,6 +1,7 @@
 //! Resource names: `tenants/acme/collectors/us4` to typed parts and back.
 use std::fmt;
 
+use ekiden_settings::rules;
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -10,22 +11,7 @@ use crate::error::Error;
 /// # Errors
 /// [`Error::invalid`] naming `field`.
 pub fn check_id(field: &'static str, id: &str) -> Result<(), Error> {
-    let bytes = id.as_bytes();
-    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    let ok = matches!(bytes, [first, ..] if first.is_ascii_lowercase())
-        && bytes.len() <= 63
-        && bytes.iter().all(inner)
-        && bytes.last() != Some(&b'-');
-    if ok {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        field,
-        format!(
-            "{:?} is no id: 1 to 63 characters a-z, 0-9 and -, a letter first, no - last",
-            shorten(id)
-        ),
-    ))
+    rules::id(id).map_err(|description| Error::invalid(field, description))
 }
 
 /// Splits `name` by `pattern`, in which `{}` stands for an id: `["tenants", "{}", "fleets", "{}"]`.

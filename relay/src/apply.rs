@@ -1,6 +1,7 @@
 //! Carries out what is wanted: checks a whole snapshot, swaps it in one step, remembers it, says how that went.
 use std::{io, sync::Arc, time::Duration};
 
+use ekiden_settings::{CheckedSettings, Violation};
 use ekiden_telemetry::propagation::set_parent;
 use tokio::{sync::watch, time::sleep};
 use tracing::Instrument;
@@ -15,7 +16,6 @@ use crate::{
         backoff::{ceiling, jitter},
         standing::{Desired, DesiredKeys, Standing},
     },
-    settings::{self, CheckedSettings, Violation},
 };
 
 /// Brings what a session was told into the data plane.
@@ -132,7 +132,7 @@ impl Applier {
     }
 
     async fn apply(&self, desired: &Arc<Desired>) -> Result<(), Refused> {
-        let checked = settings::check(&desired.settings).map_err(Refused::Wrong)?;
+        let checked = ekiden_settings::check(&desired.settings).map_err(Refused::Wrong)?;
         if checked.fleet != desired.fleet {
             let description =
                 format!("it is {}, but this relay is of {}", checked.fleet, desired.fleet);

@@ -1,8 +1,7 @@
+use ekiden_settings::Host;
+
 use super::*;
-use crate::{
-    fake_control_plane::{Authority, FakeControlPlane},
-    settings::Host,
-};
+use crate::fake_control_plane::{Authority, FakeControlPlane};
 
 fn dialer(target: ControlPlane, server_name: Option<&str>, authority: &Authority) -> Dialer {
     let resolver = Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();

@@ -25,6 +25,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use ekiden_settings::{CheckedSettings, Limits, Violation};
 use futures_util::{StreamExt, stream};
 use tokio::{
     net::TcpListener,
@@ -43,7 +44,6 @@ use crate::{
     listener::{CloseCause, connections::Connections, socket},
     otlp::InFlight,
     resolver::Resolver,
-    settings::{CheckedSettings, Limits, Violation},
 };
 
 /// What connections of a listener that is gone have left.
@@ -286,7 +286,7 @@ impl Shared {
     fn bid_farewell(
         self: &Arc<Self>,
         route: &running::Route,
-        protocol: Option<crate::settings::Protocol>,
+        protocol: Option<ekiden_settings::Protocol>,
     ) {
         if let Service::Otlp { drain, .. } = &route.service {
             drain.cancel();

@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::Parser;
+use ekiden_settings::Host;
 use http::Uri;
 use rustls_pki_types::{CertificateDer, ServerName};
 use secrecy::SecretString;
@@ -21,8 +22,6 @@ use values::{
     advertised, control_plane, ip, name_server, roots, socket_address, stop_timeout, text, token,
     worker_threads_of,
 };
-
-use crate::settings::Host;
 
 /// What the process was asked to do.
 #[derive(Debug)]

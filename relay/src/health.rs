@@ -14,6 +14,7 @@ use std::{
 use ekiden_proto::health::v1::{
     CollectorHealth, DiscoveryHealth, HealthReport, ListenerHealth, ProcessHealth,
 };
+use ekiden_settings::CheckedSettings;
 use prost::Message;
 use time::OffsetDateTime;
 use tokio::{
@@ -29,7 +30,6 @@ use crate::{
     identity::Identity,
     registry::membership::Registration,
     session::{View, standing::Running},
-    settings::CheckedSettings,
 };
 
 pub use assessment::Assessment;

@@ -4,13 +4,10 @@ use std::io;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use ekiden_proto::relay::v1::SettingsSnapshot;
+use ekiden_settings::{CheckedSettings, Violation};
 use prost::Message;
 
-use crate::{
-    session::standing::Desired,
-    settings::{self, CheckedSettings, Violation},
-    state_dir::StateDir,
-};
+use crate::{session::standing::Desired, state_dir::StateDir};
 
 const FILE: &str = "last-good-settings";
 
@@ -51,7 +48,7 @@ impl LastGood {
         if digest(&SHA256, &saved.settings).as_ref() != saved.hash.as_ref() {
             return Err(LastGoodError::Damaged);
         }
-        let checked = settings::check(&saved.settings).map_err(LastGoodError::Refused)?;
+        let checked = ekiden_settings::check(&saved.settings).map_err(LastGoodError::Refused)?;
         let desired = Desired {
             fleet: checked.fleet.clone(),
             revision: saved.revision,

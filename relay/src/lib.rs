@@ -1,7 +1,7 @@
 //! Ekiden's relay: a small process beside the workloads that configures itself and forwards their telemetry.
 //!
-//! Control flows one way: `session` brings settings and keys, `settings` checks them, `data_plane` swaps them in one
-//! step. What happened flows back as health reports.
+//! Control flows one way: `session` brings settings and keys, the crate `ekiden-settings` checks them, `data_plane` swaps
+//! them in one step. What happened flows back as health reports.
 //!
 //! - [`apply`]: carries out what is wanted: check, swap, remember, report.
 //! - [`channel`]: connections to the control plane.
@@ -28,7 +28,6 @@
 //! - [`registry`]: where workloads find this relay.
 //! - [`resolver`]: DNS by hickory, with what hickory lacks.
 //! - [`session`]: the protocol with the control plane.
-//! - [`settings`]: what a relay runs, checked.
 //! - [`state_dir`]: the relay's folder on disk.
 
 pub mod apply;
@@ -56,7 +55,6 @@ pub mod probe;
 pub mod registry;
 pub mod resolver;
 pub mod session;
-pub mod settings;
 pub mod state_dir;
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::Path};
 use ekiden_proto::relay::v1::{
     SettingsPhase, session_request::Message as Said, session_response::Message as Say,
 };
+use ekiden_settings::Host;
 use http::Uri;
 use secrecy::SecretString;
 use tokio::{
@@ -17,7 +18,6 @@ use crate::{
     environment::{ControlPlane, TokenSource},
     fake_control_plane::{FakeControlPlane, Opened, SAFETY, TOKEN},
     http_get::http_get,
-    settings::Host,
     test_settings::{settings, snapshot},
 };
 

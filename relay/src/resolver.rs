@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use ekiden_settings::Host;
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts},
@@ -26,7 +27,6 @@ use rand::{Rng, seq::SliceRandom};
 use tokio::time::Instant;
 
 use self::last_good::{Asked, LastGood};
-use crate::settings::Host;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Retries after the first.

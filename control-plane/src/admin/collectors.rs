@@ -26,7 +26,7 @@ use crate::{
     mask::{Field, Mask, fields, populated},
     names::{AccessKeyName, CollectorName, TenantName, check_id},
     presets,
-    settings::check,
+    settings::spec,
     store::{
         access_keys,
         collectors::{self, CollectorRow},
@@ -71,7 +71,7 @@ impl CollectorService for Collectors {
             collector_id: call.request.collector_id.clone(),
             display_name: given.display_name.clone(),
             preset: given.preset.clone(),
-            spec: spec(&parent.tenant, &given)?,
+            spec: checked(&parent.tenant, &given)?,
             access_key_id: access_key(&given)?,
             version: 1,
             created_at: call.now,
@@ -188,7 +188,7 @@ async fn update(
     let changed = mask.changed(&before, &after);
     if !changed.is_empty() {
         let key_before = row.access_key_id.take();
-        row.spec = spec(&name.tenant, &after)?;
+        row.spec = checked(&name.tenant, &after)?;
         row.access_key_id = access_key(&after)?;
         row.display_name = after.display_name;
         row.version += 1;
@@ -228,18 +228,9 @@ async fn delete(
 }
 
 /// What relays get of a collector, checked.
-fn spec(tenant: &str, given: &Collector) -> Result<settings::Collector, Error> {
+fn checked(tenant: &str, given: &Collector) -> Result<settings::Collector, Error> {
     display_name("collector.display_name", &given.display_name)?;
-    let spec = settings::Collector {
-        name: String::new(),
-        protocol: given.protocol,
-        endpoints: given.endpoints.clone(),
-        tls: given.tls.clone(),
-        key_placement: given.key_placement.clone(),
-        connect_timeout: given.connect_timeout,
-    };
-    let violations = check::collector("collector", tenant, &spec);
-    if violations.is_empty() { Ok(spec) } else { Err(Error::Invalid(violations)) }
+    spec::of_collector(tenant, given).map_err(Error::Invalid)
 }
 
 /// Id of the access key that a collector takes.

@@ -9,6 +9,7 @@ use ekiden_proto::{
     },
     settings::v1::{Collector, Settings},
 };
+use ekiden_settings::check_routes;
 use ekiden_telemetry::propagation;
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -23,7 +24,7 @@ use crate::{
     etag,
     mask::{Field, Mask, fields, populated},
     names::{CollectorName, FleetName, TenantName, check_id},
-    settings::check,
+    settings::spec,
     store::{
         collectors,
         fleets::{self, FleetRow},
@@ -64,7 +65,7 @@ impl FleetService for Fleets {
             tenant_id: parent.tenant.clone(),
             fleet_id: call.request.fleet_id.clone(),
             display_name: given.display_name.clone(),
-            spec: spec(&parent.tenant, &given)?,
+            spec: checked(&parent.tenant, &given)?,
             revision: 0,
             secret_version: 0,
             version: 1,
@@ -168,7 +169,7 @@ async fn update(
     mask.apply(given, &mut after);
     let changed = mask.changed(&before, &after);
     if !changed.is_empty() {
-        row.spec = spec(&name.tenant, &after)?;
+        row.spec = checked(&name.tenant, &after)?;
         row.display_name = after.display_name;
         row.version += 1;
         row.updated_at = call.now;
@@ -209,16 +210,9 @@ async fn delete(
 }
 
 /// What a fleet itself says of its settings, checked.
-fn spec(tenant: &str, given: &Fleet) -> Result<Settings, Error> {
+fn checked(tenant: &str, given: &Fleet) -> Result<Settings, Error> {
     display_name("fleet.display_name", &given.display_name)?;
-    let spec = Settings {
-        listeners: given.listeners.clone(),
-        discovery: given.discovery.clone(),
-        limits: given.limits,
-        ..Settings::default()
-    };
-    let violations = check::fleet("fleet", tenant, &spec);
-    if violations.is_empty() { Ok(spec) } else { Err(Error::Invalid(violations)) }
+    spec::of_fleet(tenant, given).map_err(Error::Invalid)
 }
 
 /// Keeps which collectors the listeners name, once each exists and speaks what its listeners need.
@@ -233,7 +227,7 @@ async fn set_collectors(db: &mut PgConnection, row: &FleetRow) -> Result<(), Err
     let found = collectors::with_ids(db, &row.tenant_id, &named).await?;
     let found: Vec<_> =
         found.into_iter().map(|c| Collector { name: c.name().to_string(), ..c.spec }).collect();
-    let violations = check::routes("fleet", &row.spec.listeners, &found);
+    let violations = check_routes("fleet", &row.spec.listeners, &found);
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }

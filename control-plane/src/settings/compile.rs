@@ -4,20 +4,16 @@ use std::collections::HashSet;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use ekiden_proto::settings::v1::{Collector, Settings};
+use ekiden_settings::{Violation, check};
 use prost::Message;
 use prost_types::Duration;
 
-use super::check;
-use crate::{
-    error::Violation,
-    store::{collectors::CollectorRow, fleets::FleetRow},
-};
+use self::origin::{Origin, sorted};
+use crate::store::{collectors::CollectorRow, fleets::FleetRow};
 
+mod origin;
 #[cfg(test)]
 mod tests;
-
-/// Most bytes of compiled settings.
-const MAX_BYTES: usize = 1024 * 1024;
 
 /// What relays get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,57 +24,53 @@ pub struct Compiled {
     pub hash: [u8; 32],
 }
 
-/// Compiles a fleet with those of `collectors` that its listeners name.
+/// Compiles a fleet with those of `collectors` that its listeners name. Every relay can run the outcome: it has passed the
+/// very check that relays make.
 ///
 /// # Errors
-/// Every limit that the outcome would break.
+/// Everything that a relay would refuse, by the operators' own fields: `fleet.…`, and `collector.…` with the collector's
+/// name in the description; what is in neither has its path in the settings.
 pub fn compile(fleet: &FleetRow, collectors: &[CollectorRow]) -> Result<Compiled, Vec<Violation>> {
-    let settings = assemble(fleet, collectors);
-    let violations = check::settings(&settings);
-    if !violations.is_empty() {
-        return Err(violations);
-    }
+    let (settings, origin) = assemble(fleet, collectors);
     let settings = Bytes::from(settings.encode_to_vec());
-    if settings.len() > MAX_BYTES {
-        return Err(vec![Violation {
-            field: "collectors".to_owned(),
-            description: format!(
-                "the settings have {} bytes and may have 1,048,576 (1 MiB): take out CA certificates, or split the fleet",
-                settings.len()
-            ),
-        }]);
+    if let Err(violations) = check(&settings) {
+        return Err(violations.into_iter().map(|violation| origin.trace(violation)).collect());
     }
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, &settings).as_ref());
     Ok(Compiled { settings, hash })
 }
 
-fn assemble(fleet: &FleetRow, collectors: &[CollectorRow]) -> Settings {
-    let mut listeners = fleet.spec.listeners.clone();
-    listeners.sort_by(|a, b| a.name.cmp(&b.name));
+fn assemble(fleet: &FleetRow, rows: &[CollectorRow]) -> (Settings, Origin) {
+    let mut origin = Origin::default();
+    let (mut listeners, places) = sorted(&fleet.spec.listeners, |a, b| a.name.cmp(&b.name));
+    origin.listeners = places;
     for listener in &mut listeners {
         listener.idle_timeout = unless_zero(listener.idle_timeout);
     }
     let named: HashSet<_> = listeners.iter().map(|l| l.collector.as_str()).collect();
-    let mut collectors: Vec<_> = collectors
+    let mut collectors: Vec<_> = rows
         .iter()
         .map(|row| Collector { name: row.name().to_string(), ..row.spec.clone() })
         .filter(|c| named.contains(c.name.as_str()))
         .collect();
     collectors.sort_by(|a, b| a.name.cmp(&b.name));
     for collector in &mut collectors {
-        collector
-            .endpoints
-            .sort_by(|a, b| (a.priority, &a.host, a.port).cmp(&(b.priority, &b.host, b.port)));
+        let (endpoints, places) = sorted(&collector.endpoints, |a, b| {
+            (a.priority, &a.host, a.port).cmp(&(b.priority, &b.host, b.port))
+        });
+        origin.collectors.push((collector.name.clone(), places));
+        collector.endpoints = endpoints;
         collector.connect_timeout = unless_zero(collector.connect_timeout);
     }
-    Settings {
+    let settings = Settings {
         fleet: fleet.name().to_string(),
         listeners,
         collectors,
         discovery: fleet.spec.discovery.clone(),
         limits: fleet.spec.limits,
-    }
+    };
+    (settings, origin)
 }
 
 /// Zero means the default, as absence does; one form for both.

@@ -1,6 +1,7 @@
 //! Name → addresses → TCP → TLS, each with its own time limit and its own word when it fails.
 use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use ekiden_settings::Host;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -14,7 +15,6 @@ use super::alert::{Alert, Noting};
 use crate::{
     environment::ControlPlane,
     resolver::{ResolveError, Resolver, shuffle},
-    settings::Host,
 };
 
 /// A vanished Fargate address swallows packets: the next one is tried after this.

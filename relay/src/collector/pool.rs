@@ -9,6 +9,7 @@ use std::{
 };
 
 use ekiden_proto::health::v1::CollectorHealth;
+use ekiden_settings::{Collector, Endpoint};
 use futures_util::future::join_all;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -25,10 +26,7 @@ use super::{
     race::{Won, race},
     tls,
 };
-use crate::{
-    resolver::{Resolver, shuffle},
-    settings::{Collector, Endpoint},
-};
+use crate::resolver::{Resolver, shuffle};
 
 /// All addresses of a collector together get this long: a workload that waits longer has given up.
 const LONGEST: Duration = Duration::from_secs(20);

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
+use ekiden_settings::{Collector, CollectorProtocol, Endpoint, Host};
 use secrecy::ExposeSecret;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -10,10 +11,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{
-    resolver::Resolver,
-    settings::{Collector, CollectorProtocol, Endpoint, Host},
-};
+use crate::resolver::Resolver;
 
 fn pool(endpoints: &[(SocketAddr, u32)]) -> CollectorPool {
     let endpoints = endpoints.iter().map(|(address, priority)| Endpoint {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ekiden_settings::{CollectorProtocol, Tls};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -12,8 +13,6 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
-
-use crate::settings::{CollectorProtocol, Tls};
 
 /// Makes what connects to a collector over TLS; it remembers sessions, so that later handshakes are short.
 pub(super) fn connector(

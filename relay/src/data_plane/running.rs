@@ -2,6 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use ekiden_settings::{
+    CheckedSettings, Collector, CollectorProtocol, Limits, Listener, Protocol, Violation,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -10,9 +13,6 @@ use crate::{
     counters::ListenerCounters,
     listener::connections::Connections,
     otlp::{Exporter, OtlpListener, OtlpSettings},
-    settings::{
-        CheckedSettings, Collector, CollectorProtocol, Limits, Listener, Protocol, Violation,
-    },
 };
 
 /// Counters of names that no longer run are kept for their return, up to so many.

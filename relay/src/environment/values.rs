@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
+use ekiden_settings::Host;
 use http::Uri;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use secrecy::ExposeSecret;
 
 use super::{ControlPlane, TokenSource, raw::Raw};
-use crate::settings::Host;
 
 /// A value that was set and not left empty.
 pub(super) fn text(value: &Option<String>) -> Option<&str> {

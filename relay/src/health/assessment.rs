@@ -5,6 +5,7 @@ use ekiden_proto::{
     health::v1::{CollectorHealth, Condition, ProcessHealth, RelayPhase, Severity},
     relay::v1::SettingsPhase,
 };
+use ekiden_settings::CheckedSettings;
 use prost_types::Timestamp;
 use time::OffsetDateTime;
 
@@ -13,7 +14,6 @@ use crate::{
     collector::Keys,
     registry::membership::Registration,
     session::{View, standing::Running},
-    settings::CheckedSettings,
 };
 
 const MOST_CONDITIONS: usize = 32;

@@ -12,11 +12,12 @@ use std::{
     time::Duration,
 };
 
+use ekiden_settings::Protocol;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 use super::CloseCause;
-use crate::{counters::ListenerCounters, settings::Protocol};
+use crate::counters::ListenerCounters;
 
 /// The open connections of the listener called `name`; they outlive changes of its settings.
 #[derive(Debug)]

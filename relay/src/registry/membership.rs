@@ -7,6 +7,7 @@ mod listing;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use ekiden_settings::{CheckedSettings, CloudMap};
 use prost_types::Timestamp;
 use tokio::{
     sync::watch,
@@ -23,7 +24,6 @@ use crate::{
     identity::Identity,
     resolver::Resolver,
     session::{backoff::Retries, standing::Running},
-    settings::{CheckedSettings, CloudMap},
 };
 
 /// DNS is asked this often until it holds the relay, give or take jitter.

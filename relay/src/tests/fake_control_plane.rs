@@ -18,6 +18,7 @@ use ekiden_proto::relay::v1::{
     session_response::Message as Say,
     session_service_server::{SessionService, SessionServiceServer},
 };
+use ekiden_settings::Host;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
@@ -48,7 +49,6 @@ use crate::{
     environment::ControlPlane,
     identity::{Identity, enrollment},
     resolver::Resolver,
-    settings::Host,
 };
 
 /// No test waits longer for anything.

@@ -10,12 +10,10 @@ use ekiden_proto::{
         Settings,
     },
 };
+use ekiden_settings::{CheckedSettings, check};
 use prost::Message;
 
-use crate::{
-    fake_control_plane::FLEET,
-    settings::{CheckedSettings, check},
-};
+use crate::fake_control_plane::FLEET;
 
 pub(crate) const COLLECTOR: &str = "tenants/acme/collectors/datadog";
 

@@ -15,8 +15,8 @@ use ekiden_relay::{
     identity::enrollment::enroll,
     resolver::Resolver,
     session::{self, Subject, View, standing::Standing},
-    settings::Host,
 };
+use ekiden_settings::Host;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     sync::{Semaphore, watch},

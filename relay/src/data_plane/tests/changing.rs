@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use ekiden_settings::{Collector, CollectorProtocol, Limits, Listener, Protocol};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -7,10 +8,7 @@ use tokio::{
 };
 
 use super::world::{Relay, Vendor, collector, hears_the_end, listener, says, soon, until};
-use crate::{
-    listener::CloseCause,
-    settings::{Collector, CollectorProtocol, Limits, Listener, Protocol},
-};
+use crate::listener::CloseCause;
 
 #[tokio::test]
 async fn a_port_that_cannot_be_opened_is_named_and_nothing_changes() {

@@ -1,12 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
+use ekiden_settings::{Limits, Listener};
 use tokio::time::Instant;
 
 use super::world::{Relay, Vendor, hears_the_end, listener, says, until};
-use crate::{
-    listener::CloseCause,
-    settings::{Limits, Listener},
-};
+use crate::listener::CloseCause;
 
 fn up_to(max_connections: u64, listener: Listener) -> Listener {
     Listener { max_connections, ..listener }

@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
+use ekiden_settings::{Collector, CollectorProtocol, KeyPlacement, Limits, Listener, Protocol};
 use http::HeaderName;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -18,7 +19,6 @@ use super::world::{Relay, collector, listener, soon, spawn, until};
 use crate::{
     collector::{Keys, ProbeOutcome},
     listener::CloseCause,
-    settings::{Collector, CollectorProtocol, KeyPlacement, Limits, Listener, Protocol},
 };
 
 const KEY: &str = "tenants/acme/accessKeys/vendor";

@@ -1,6 +1,7 @@
 use std::{io, sync::Arc};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use ekiden_settings::Collector;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use rustls::{ServerConfig, crypto::aws_lc_rs::default_provider};
 use tokio::{
@@ -12,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use super::world::{
     Relay, Vendor, collector, hears_the_end, listener, says, soon, spawn, tls_collector,
 };
-use crate::{listener::CloseCause, settings::Collector};
+use crate::listener::CloseCause;
 
 const MIB: usize = 1 << 20;
 

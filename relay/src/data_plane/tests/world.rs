@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use ekiden_settings::{
+    CheckedSettings, Collector, CollectorProtocol, Endpoint, Host, Limits, Listener, Protocol, Tls,
+    Violation,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -20,14 +24,7 @@ use tokio_util::{
 };
 
 use crate::{
-    counters::ListenerCounters,
-    data_plane::DataPlane,
-    listener::CloseCause,
-    resolver::Resolver,
-    settings::{
-        CheckedSettings, Collector, CollectorProtocol, Endpoint, Host, Limits, Listener, Protocol,
-        Tls, Violation,
-    },
+    counters::ListenerCounters, data_plane::DataPlane, listener::CloseCause, resolver::Resolver,
 };
 
 /// A test that waits longer than this for something has failed.

@@ -10,6 +10,7 @@ use ekiden_proto::{
     health::v1::CollectorHealth,
     relay::v1::{KeyBundle, KeyMaterial},
 };
+use ekiden_settings::{Collector, CollectorProtocol, Endpoint, Host, KeyPlacement, Tls};
 use http::HeaderName;
 use rustls::RootCertStore;
 use tokio::{net::TcpListener, sync::watch};
@@ -24,7 +25,6 @@ use crate::{
     listener::CloseCause,
     otlp::{Exporter, InFlight, OtlpListener, OtlpSettings, RequestCounters},
     resolver::Resolver,
-    settings::{Collector, CollectorProtocol, Endpoint, Host, KeyPlacement, Tls},
 };
 
 /// Largest request that a test's relay takes, in bytes.

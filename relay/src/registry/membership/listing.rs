@@ -1,10 +1,11 @@
 //! One service in which the relay is listed, and when it may leave.
 use std::{net::IpAddr, time::Duration};
 
+use ekiden_settings::CloudMap;
 use tokio::time::Instant;
 
 use super::{Registry, UNDELIVERED};
-use crate::{dns_check::Seen, settings::CloudMap};
+use crate::dns_check::Seen;
 
 /// A registration that DNS does not show after this is made again; twice what DNS takes (Route 53 Developer Guide).
 const UNSEEN: Duration = Duration::from_secs(120);

@@ -1,10 +1,13 @@
+//! The whole snapshot, field by field.
+use std::{sync::Arc, time::Duration};
+
 use ekiden_proto::settings::v1::{
     self as proto, CollectorProtocol as Speaks, ListenerProtocol as Takes,
 };
 use proptest::prelude::*;
 use prost::Message;
 
-use super::*;
+use crate::*;
 
 const TCP: &str = "tenants/acme/collectors/sysdig";
 const OTLP: &str = "tenants/acme/collectors/vendor";
@@ -138,7 +141,7 @@ fn listeners_are_checked_field_by_field() {
     assert_eq!(told, "0 is no port; 1 to 65535");
     wrong("listeners[1].port", |settings| settings.listeners[1].port = 65_536);
     let told = wrong("listeners[1].port", |settings| settings.listeners[1].port = 6443);
-    assert_eq!(told, "listeners[0] has the same port 6443");
+    assert_eq!(told, "another listener has the same port 6443");
     wrong("listeners[1].name", |settings| settings.listeners[1].name = "agents".to_owned());
     wrong("listeners[1].name", |settings| settings.listeners[1].name = "Agents".to_owned());
     wrong("listeners[0].protocol", |settings| settings.listeners[0].protocol = 0);
@@ -146,12 +149,19 @@ fn listeners_are_checked_field_by_field() {
     wrong("listeners[0].collector", |settings| {
         settings.listeners[0].collector = "elsewhere".to_owned()
     });
+    wrong("listeners[0].collector", |settings| {
+        settings.listeners[0].collector = "tenants/other/collectors/sysdig".to_owned()
+    });
+    let told = wrong("listeners[0].collector", |settings| {
+        settings.listeners[0].collector = "tenants/acme/collectors/gone".to_owned()
+    });
+    assert_eq!(told, "there is no collector \"tenants/acme/collectors/gone\"");
     let told = wrong("listeners[0].collector", |settings| {
         settings.listeners[0].collector = OTLP.to_owned()
     });
     assert_eq!(
         told,
-        "tenants/acme/collectors/vendor does not speak TCP, which this listener needs"
+        "tenants/acme/collectors/vendor does not speak TCP, which a listener of TCP needs"
     );
     wrong("listeners[1].collector", |settings| settings.listeners[1].collector = TCP.to_owned());
     wrong("listeners[0].max_connections", |settings| {
@@ -180,7 +190,11 @@ fn collectors_are_checked_field_by_field() {
     });
     wrong("collectors[0].endpoints", |settings| settings.collectors[0].endpoints.clear());
     wrong("collectors[0].endpoints", |settings| {
-        settings.collectors[0].endpoints = vec![endpoint("a.example", 0); 17];
+        let more = (0..17).map(|number| endpoint(&format!("a{number}.example"), 0));
+        settings.collectors[0].endpoints = more.collect();
+    });
+    wrong("collectors[0].endpoints[1].host", |settings| {
+        settings.collectors[0].endpoints[1].host = "Backup.example.".to_owned()
     });
     wrong("collectors[0].endpoints[0].host", |settings| {
         settings.collectors[0].endpoints[0].host.clear()
@@ -196,6 +210,10 @@ fn collectors_are_checked_field_by_field() {
     });
     wrong("collectors[0].connect_timeout", |settings| {
         settings.collectors[0].connect_timeout = seconds(-1)
+    });
+    wrong("collectors[0].connect_timeout", |settings| {
+        settings.collectors[0].connect_timeout =
+            Some(prost_types::Duration { seconds: 0, nanos: 99_999_999 });
     });
     wrong("collectors[0].key_placement", |settings| {
         settings.collectors[0].key_placement = settings.collectors[1].key_placement.clone();

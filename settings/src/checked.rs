@@ -1,19 +1,9 @@
-//! What a relay runs, checked: past [`check`] every value is usable as it is.
-//!
-//! - `check`: the whole of a snapshot, with everything that is wrong at once. `names`: the rules of names.
-
-mod check;
-mod names;
-#[cfg(test)]
-mod tests;
-
+//! Settings past the check: every value is usable as it is.
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use http::HeaderName;
 use rustls::RootCertStore;
 use rustls_pki_types::ServerName;
-
-pub use self::check::check;
 
 /// Everything a relay needs to serve, except keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,27 +123,6 @@ pub struct Limits {
     pub max_request_bytes: usize,
     /// OTLP bytes held at once over all listeners.
     pub max_in_flight_bytes: u64,
-}
-
-/// One thing wrong in settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Path of the field, e.g. `listeners[1].port`.
-    pub field: String,
-    /// What is wrong and what would be right, for a person.
-    pub description: String,
-}
-
-impl Violation {
-    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { field: field.into(), description: description.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.description)
-    }
 }
 
 impl fmt::Display for Endpoint {

@@ -1,0 +1,30 @@
+//! What a relay can run: the checked settings, and the one set of rules that makes them.
+//!
+//! A relay [`check`]s each snapshot before it runs any of it. The control plane checks what operators write by the same
+//! rules, under the paths of the operators' own fields, and [`check`]s what it compiled before it commits it.
+//!
+//! - `checked`: settings past the check; every value is usable as it is.
+//! - [`rules`]: what is good, a value at a time.
+//! - `collector`, `fleet`: the rules over the messages that operators write.
+//! - `snapshot`: the rules over the whole.
+//! - `violation`: what is wrong, by field.
+
+mod checked;
+mod collector;
+mod fleet;
+pub mod rules;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod violation;
+
+pub use self::{
+    checked::{
+        CheckedSettings, CloudMap, Collector, CollectorProtocol, Endpoint, Host, KeyPlacement,
+        Limits, Listener, Protocol, Tls,
+    },
+    collector::check_collector,
+    fleet::{check_fleet, check_routes},
+    snapshot::check,
+    violation::Violation,
+};
