@@ -69,6 +69,14 @@ impl Authority {
         Ok(Arc::new(config))
     }
 
+    /// Issues a server certificate for `names` and returns it with its key, for settings of the caller's own.
+    pub fn server_identity(
+        &self,
+        names: &[String],
+    ) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        self.leaf(CertificateParams::new(names)?)
+    }
+
     /// Certifies the public key of a PKCS#10 request (DER) under `uri`; returns leaf and root, DER.
     pub fn certify(&self, csr: &[u8], uri: &str) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
         let csr = CertificateSigningRequestParams::from_der(&csr.into())?;

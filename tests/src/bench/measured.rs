@@ -1,32 +1,35 @@
 //! A process under measurement, its children included.
 use std::{
     fs,
+    io::{Read as _, Seek as _},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::net::TcpStream;
 
 /// A child process that is measured, and killed when dropped.
 pub struct Measured {
     child: Child,
+    output: fs::File,
 }
 
 impl Measured {
-    /// Starts `command` with its output thrown away.
+    /// Starts `command`, its output in a file that its end without success is explained from.
     ///
     /// # Errors
     /// When the program cannot be started.
     pub fn start(mut command: Command) -> Result<Self> {
+        let output = tempfile::tempfile().context("a file for the output")?;
         let child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output.try_clone()?)
             .spawn()
             .with_context(|| format!("could not start {:?}", command.get_program()))?;
-        Ok(Self { child })
+        Ok(Self { child, output })
     }
 
     /// Waits until it accepts on `address`, for at most 20 s.
@@ -39,7 +42,10 @@ impl Measured {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("it ended with {status} before it accepted on {address}");
+                let mut said = String::new();
+                self.output.rewind()?;
+                self.output.read_to_string(&mut said)?;
+                bail!("it ended with {status} before it accepted on {address}:\n{said}");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -69,7 +75,7 @@ impl Drop for Measured {
     }
 }
 
-/// User and system CPU seconds of the process and its living children, from `/proc`.
+/// User and system CPU seconds of the process and its descendants, from `/proc`.
 ///
 /// # Errors
 /// When the process is gone.
@@ -81,7 +87,8 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
         // The name may hold spaces; fields count from after its closing parenthesis.
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        for index in [11, 12] {
+        // Its own user and system time, and that of children that have ended.
+        for index in [11, 12, 13, 14] {
             sum += fields.get(index).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
         }
     }
@@ -89,7 +96,7 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok(sum as f64 / ticks as f64)
 }
 
-/// Resident memory of the process and its living children in bytes, from `/proc`.
+/// Resident memory of the process and its descendants in bytes, from `/proc`.
 ///
 /// # Errors
 /// When the process is gone.
@@ -108,10 +115,19 @@ pub fn resident_of(pid: u32) -> Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
+/// The process and all that descend from it.
 fn tree(pid: u32) -> Result<Vec<u32>> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .with_context(|| format!("process {pid} is gone"))?;
+    ensure!(fs::exists(format!("/proc/{pid}/task"))?, "process {pid} is gone");
     let mut all = vec![pid];
-    all.extend(children.split_whitespace().filter_map(|c| c.parse::<u32>().ok()));
+    let mut next = 0;
+    while let Some(&parent) = all.get(next) {
+        next += 1;
+        // A child is listed with the thread that started it.
+        let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
+        for thread in threads.flatten() {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|c| c.parse::<u32>().ok()));
+        }
+    }
     Ok(all)
 }

@@ -8,6 +8,19 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 
+use super::tcp::NAME;
+
+/// What a proxy is told.
+#[derive(Clone, Copy)]
+pub struct Told<'a> {
+    /// Where its files go.
+    pub folder: &'a Path,
+    /// Its ports.
+    pub forwards: &'a [Forward],
+    /// TLS toward the backend: the file of the root to trust. The name is [`NAME`].
+    pub tls: Option<&'a Path>,
+}
+
 /// A port to accept on and where it leads.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward {
@@ -21,15 +34,22 @@ pub struct Forward {
 ///
 /// # Errors
 /// When its configuration cannot be written.
-pub fn haproxy(folder: &Path, forwards: &[Forward], splice: bool) -> Result<Command> {
+pub fn haproxy(told: Told<'_>, splice: bool) -> Result<Command> {
+    let Told { folder, forwards, tls } = told;
     let mut config = String::from(
-        "global\n  nbthread 2\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
+        "global\n  nbthread 2\n  maxconn 6000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
     );
     if splice {
         config.push_str("  option splice-auto\n");
     }
     for (i, Forward { from, to }) in forwards.iter().enumerate() {
-        config.push_str(&format!("listen l{i}\n  bind {from}\n  server s {to}\n"));
+        let tls = tls.map_or_else(String::new, |root| {
+            format!(
+                " ssl verify required ca-file {} sni str({NAME}) verifyhost {NAME}",
+                root.display()
+            )
+        });
+        config.push_str(&format!("listen l{i}\n  bind {from}\n  server s {to}{tls}\n"));
     }
     let path = write(folder, "haproxy.cfg", &config)?;
     let mut command = Command::new("haproxy");
@@ -41,11 +61,19 @@ pub fn haproxy(folder: &Path, forwards: &[Forward], splice: bool) -> Result<Comm
 ///
 /// # Errors
 /// When its configuration cannot be written.
-pub fn nginx(folder: &Path, forwards: &[Forward]) -> Result<Command> {
+pub fn nginx(told: Told<'_>) -> Result<Command> {
+    let Told { folder, forwards, tls } = told;
+    let tls = tls.map_or_else(String::new, |root| {
+        format!(
+            " proxy_ssl on; proxy_ssl_protocols TLSv1.3; proxy_ssl_name {NAME}; proxy_ssl_server_name on; proxy_ssl_verify on; \
+             proxy_ssl_session_reuse off; proxy_ssl_trusted_certificate {};",
+            root.display()
+        )
+    });
     let mut servers = String::new();
     for Forward { from, to } in forwards {
         servers.push_str(&format!(
-            "  server {{ listen {from}; proxy_pass {to}; proxy_timeout 1h; }}\n"
+            "  server {{ listen {from}; proxy_pass {to}; proxy_timeout 1h;{tls} }}\n"
         ));
     }
     let config = format!(
@@ -63,7 +91,16 @@ pub fn nginx(folder: &Path, forwards: &[Forward]) -> Result<Command> {
 ///
 /// # Errors
 /// When its configuration cannot be written or it is not installed.
-pub fn envoy(folder: &Path, venv: &Path, forwards: &[Forward]) -> Result<Command> {
+pub fn envoy(told: Told<'_>, venv: &Path) -> Result<Command> {
+    let Told { folder, forwards, tls } = told;
+    let tls = tls.map_or_else(String::new, |root| {
+        format!(
+            "    transport_socket:\n      name: tls\n      typed_config:\n        \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\n        \
+             sni: {NAME}\n        max_session_keys: 0\n        common_tls_context:\n          tls_params: {{ tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3 }}\n          \
+             validation_context: {{ trusted_ca: {{ filename: {} }}, match_typed_subject_alt_names: [ {{ san_type: DNS, matcher: {{ exact: {NAME} }} }} ] }}\n",
+            root.display()
+        )
+    });
     let mut listeners = String::new();
     let mut clusters = String::new();
     for (i, Forward { from, to }) in forwards.iter().enumerate() {
@@ -74,8 +111,8 @@ pub fn envoy(folder: &Path, venv: &Path, forwards: &[Forward]) -> Result<Command
             from.port()
         ));
         clusters.push_str(&format!(
-            "  - name: c{i}\n    type: STATIC\n    circuit_breakers: {{ thresholds: [ {{ max_connections: 20000 }} ] }}\n    load_assignment: {{ cluster_name: c{i}, endpoints: [ {{ lb_endpoints: [ {{ endpoint: \
-             {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }} ] }} ] }}\n",
+            "  - name: c{i}\n    type: STATIC\n    circuit_breakers: {{ thresholds: [ {{ max_connections: 6000 }} ] }}\n    load_assignment: {{ cluster_name: c{i}, endpoints: [ {{ lb_endpoints: [ {{ endpoint: \
+             {{ address: {{ socket_address: {{ address: {}, port_value: {} }} }} }} }} ] }} ] }}\n{tls}",
             to.ip(),
             to.port()
         ));

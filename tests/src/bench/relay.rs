@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, Result};
 use ekiden_proto::{
     admin::v1::{Collector, Fleet},
-    settings::v1::{CollectorProtocol, Endpoint, Listener, ListenerProtocol},
+    settings::v1::{CollectorProtocol, Endpoint, Listener, ListenerProtocol, Tls},
 };
 
 use crate::harness::{ControlPlane, Relay, RelayOptions, World};
@@ -19,12 +19,14 @@ pub struct RelayUnderTest {
 }
 
 /// One listener to be made.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Way {
     /// What it speaks, on both sides.
     pub protocol: ListenerProtocol,
-    /// Where it leads, without TLS.
+    /// Where it leads.
     pub to: SocketAddr,
+    /// TLS toward there; none: plain.
+    pub tls: Option<Tls>,
 }
 
 impl RelayUnderTest {
@@ -51,6 +53,7 @@ impl RelayUnderTest {
             let collector = Collector {
                 protocol: protocol.into(),
                 endpoints: vec![endpoint],
+                tls: way.tls.clone(),
                 ..Collector::default()
             };
             let collector = operator

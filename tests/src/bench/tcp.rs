@@ -1,76 +1,20 @@
 //! Load for TCP proxies. Every figure is the proxy's CPU or memory per unit of work, which noise moves less than seconds.
+mod backend;
+
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     task::JoinSet,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
+pub use self::backend::{Backend, NAME, without_resumption};
 use super::measured::{cpu_seconds, resident_bytes};
 
 const MESSAGE: usize = 200;
-
-/// Two servers behind the proxies: one takes and forgets, one gives back what it gets.
-pub struct Backend {
-    /// Reads to the end, then answers one byte.
-    pub sink: SocketAddr,
-    /// Gives back every byte.
-    pub echo: SocketAddr,
-    stop: CancellationToken,
-}
-
-impl Backend {
-    /// Starts both on loopback.
-    ///
-    /// # Errors
-    /// When a port cannot be opened.
-    pub async fn start(tasks: &mut JoinSet<()>) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let sink = TcpListener::bind("127.0.0.1:0").await?;
-        let echo = TcpListener::bind("127.0.0.1:0").await?;
-        let backend =
-            Self { sink: sink.local_addr()?, echo: echo.local_addr()?, stop: stop.clone() };
-        tasks.spawn(accept(sink, stop.clone(), false));
-        tasks.spawn(accept(echo, stop, true));
-        Ok(backend)
-    }
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-async fn accept(listener: TcpListener, stop: CancellationToken, echo: bool) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => {
-                let Ok((mut stream, _)) = accepted else { continue };
-                stream.set_nodelay(true).ok();
-                connections.spawn(async move {
-                    let mut buffer = vec![0; if echo { 4096 } else { 256 * 1024 }];
-                    loop {
-                        match stream.read(&mut buffer).await {
-                            Ok(n) if n > 0 => {
-                                if echo && stream.write_all(buffer.get(..n).unwrap_or_default()).await.is_err() { return }
-                            }
-                            Ok(_) if !echo => { stream.write_all(b"!").await.ok(); return }
-                            _ => return,
-                        }
-                    }
-                });
-            }
-        }
-    }
-}
 
 /// What one bulk run cost.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +36,7 @@ pub async fn bulk(pid: u32, proxy: SocketAddr, connections: usize, bytes: u64) -
     for _ in 0..connections {
         tasks.spawn(async move {
             let mut stream = TcpStream::connect(proxy).await?;
+            stream.write_u64(share).await?;
             let block = vec![0x5a_u8; 256 * 1024];
             let mut left = share;
             while left > 0 {
@@ -99,8 +44,7 @@ pub async fn bulk(pid: u32, proxy: SocketAddr, connections: usize, bytes: u64) -
                 stream.write_all(block.get(..n).unwrap_or_default()).await?;
                 left -= n as u64;
             }
-            stream.shutdown().await?;
-            ensure!(stream.read_u8().await? == b'!', "the sink did not see the end");
+            ensure!(stream.read_u8().await? == b'!', "the sink did not see all");
             anyhow::Ok(())
         });
     }
