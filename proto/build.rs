@@ -38,6 +38,8 @@ fn main() -> anyhow::Result<()> {
     config.btree_map([".ekiden"]);
     config.skip_debug(REDACTED);
     config.enable_type_names();
-    tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
+    tonic_prost_build::configure()
+        .codec_path("crate::codec::LeanCodec")
+        .compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -4,7 +4,9 @@
 //! - [`relay`]: enrollment and sessions.
 //! - [`settings`]: what a relay runs.
 //! - [`health`]: what a relay reports.
+//! - [`codec`]: how messages become bytes.
 
+pub mod codec;
 mod redacted;
 
 /// Encoded `FileDescriptorSet` of every package, imports included.
