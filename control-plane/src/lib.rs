@@ -70,4 +70,6 @@ pub mod tokens;
 pub mod vault;
 
 #[cfg(test)]
+mod test_app;
+#[cfg(test)]
 mod test_database;

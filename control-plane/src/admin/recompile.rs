@@ -11,6 +11,13 @@ use crate::{
 
 /// Compiles a fleet from its rows and, when that gives other settings than its head has, makes them its next revision.
 /// The tenant is locked, so no row that goes into it changes beside.
+///
+/// The span's context is what relays continue: what they do with the revision hangs below its making.
+#[tracing::instrument(
+    name = "commit revision",
+    skip_all,
+    fields(tenant.id = fleet.name().tenant, fleet.id = fleet.name().fleet, revision)
+)]
 pub(super) async fn recompile<M>(
     db: &mut PgConnection,
     call: &Call<M>,
@@ -33,12 +40,8 @@ pub(super) async fn recompile<M>(
         heads::commit_revision(db, &name, &compiled, actor, &traceparent, &tracestate, call.now)
             .await?;
     if let Some(revision) = revision {
-        tracing::debug!(
-            tenant.id = name.tenant,
-            fleet.id = name.fleet,
-            revision,
-            "A fleet gets a new revision"
-        );
+        tracing::Span::current().record("revision", revision);
+        tracing::debug!(revision, "A fleet gets a new revision");
     }
     Ok(())
 }

@@ -1,0 +1,393 @@
+//! Every rpc of the descriptor, and who may not call it. A new one fails here until it is listed.
+use std::collections::BTreeSet;
+
+use prost_types::FileDescriptorSet;
+use tonic::Code;
+
+use super::*;
+
+/// Who may call an rpc for a tenant of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Whoever sees the tenant.
+    Viewers,
+    /// Whoever may change things in the tenant.
+    TenantAdmins,
+    /// Operators alone.
+    Operators,
+    /// Any caller: it tells nothing of a tenant.
+    Anyone,
+}
+
+/// An rpc and a request for a thing of the tenant `acme`, encoded.
+struct Rpc {
+    path: &'static str,
+    open_to: For,
+    request: Vec<u8>,
+}
+
+fn rpc(path: &'static str, open_to: For, request: impl Message) -> Rpc {
+    Rpc { path, open_to, request: request.encode_to_vec() }
+}
+
+/// A message as it was encoded elsewhere.
+#[derive(Debug, Default)]
+struct Raw(Vec<u8>);
+
+impl Message for Raw {
+    fn encode_raw(&self, buf: &mut impl bytes::BufMut) {
+        buf.put_slice(&self.0);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: prost::encoding::WireType,
+        buf: &mut impl bytes::Buf,
+        context: prost::encoding::DecodeContext,
+    ) -> Result<(), prost::DecodeError> {
+        prost::encoding::skip_field(wire_type, tag, buf, context)
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn rpcs() -> Vec<Rpc> {
+    let tenant = || "tenants/acme".to_owned();
+    let of = |rest: &str| format!("tenants/acme/{rest}");
+    let fleet = || of("fleets/tokyo");
+    let token = || of("fleets/tokyo/enrollmentTokens/0193a0b0-0000-7000-8000-000000000001");
+    let api_token = || "apiTokens/0193a0b0-0000-7000-8000-000000000001".to_owned();
+    let relay = || of("fleets/tokyo/relays/r-1");
+    let named = |name: String| Some(Tenant { name, ..Default::default() });
+    use For::*;
+    vec![
+        rpc(
+            "TenantService/CreateTenant",
+            Operators,
+            CreateTenantRequest {
+                tenant_id: "new".into(),
+                tenant: Some(Tenant::default()),
+                ..Default::default()
+            },
+        ),
+        rpc("TenantService/GetTenant", Viewers, GetTenantRequest { name: tenant() }),
+        rpc("TenantService/ListTenants", Anyone, ListTenantsRequest::default()),
+        rpc(
+            "TenantService/UpdateTenant",
+            Operators,
+            UpdateTenantRequest {
+                tenant: named(tenant()),
+                update_mask: mask(&["display_name"]),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "TenantService/DeleteTenant",
+            Operators,
+            DeleteTenantRequest { name: tenant(), ..Default::default() },
+        ),
+        rpc(
+            "TenantService/UndeleteTenant",
+            Operators,
+            UndeleteTenantRequest { name: tenant(), ..Default::default() },
+        ),
+        rpc(
+            "AccessKeyService/CreateAccessKey",
+            TenantAdmins,
+            create_access_key("acme", "k", "secret"),
+        ),
+        rpc(
+            "AccessKeyService/GetAccessKey",
+            Viewers,
+            GetAccessKeyRequest { name: of("accessKeys/main") },
+        ),
+        rpc(
+            "AccessKeyService/ListAccessKeys",
+            Viewers,
+            ListAccessKeysRequest { parent: tenant(), ..Default::default() },
+        ),
+        rpc(
+            "AccessKeyService/UpdateAccessKey",
+            TenantAdmins,
+            UpdateAccessKeyRequest {
+                access_key: Some(AccessKey { name: of("accessKeys/main"), ..Default::default() }),
+                update_mask: mask(&["display_name"]),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "AccessKeyService/DeleteAccessKey",
+            TenantAdmins,
+            DeleteAccessKeyRequest { name: of("accessKeys/main"), ..Default::default() },
+        ),
+        rpc(
+            "CollectorService/CreateCollector",
+            TenantAdmins,
+            CreateCollectorRequest {
+                parent: tenant(),
+                collector_id: "c".into(),
+                collector: Some(otlp_collector("acme", "")),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "CollectorService/GetCollector",
+            Viewers,
+            GetCollectorRequest { name: of("collectors/vendor") },
+        ),
+        rpc(
+            "CollectorService/ListCollectors",
+            Viewers,
+            ListCollectorsRequest { parent: tenant(), ..Default::default() },
+        ),
+        rpc(
+            "CollectorService/UpdateCollector",
+            TenantAdmins,
+            move_collector(&of("collectors/vendor"), "other.test"),
+        ),
+        rpc(
+            "CollectorService/DeleteCollector",
+            TenantAdmins,
+            DeleteCollectorRequest { name: of("collectors/vendor"), ..Default::default() },
+        ),
+        rpc(
+            "CollectorService/ListCollectorPresets",
+            Anyone,
+            ListCollectorPresetsRequest::default(),
+        ),
+        rpc(
+            "FleetService/CreateFleet",
+            TenantAdmins,
+            CreateFleetRequest {
+                parent: tenant(),
+                fleet_id: "f".into(),
+                fleet: Some(Fleet::default()),
+                ..Default::default()
+            },
+        ),
+        rpc("FleetService/GetFleet", Viewers, GetFleetRequest { name: fleet() }),
+        rpc(
+            "FleetService/ListFleets",
+            Viewers,
+            ListFleetsRequest { parent: tenant(), ..Default::default() },
+        ),
+        rpc(
+            "FleetService/UpdateFleet",
+            TenantAdmins,
+            UpdateFleetRequest {
+                fleet: Some(Fleet { name: fleet(), ..Default::default() }),
+                update_mask: mask(&["display_name"]),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "FleetService/DeleteFleet",
+            TenantAdmins,
+            DeleteFleetRequest { name: fleet(), ..Default::default() },
+        ),
+        rpc(
+            "RevisionService/GetRevision",
+            Viewers,
+            GetRevisionRequest { name: of("fleets/tokyo/revisions/1") },
+        ),
+        rpc(
+            "RevisionService/ListRevisions",
+            Viewers,
+            ListRevisionsRequest { parent: fleet(), ..Default::default() },
+        ),
+        rpc(
+            "EnrollmentTokenService/CreateEnrollmentToken",
+            TenantAdmins,
+            CreateEnrollmentTokenRequest {
+                parent: fleet(),
+                enrollment_token: Some(EnrollmentToken::default()),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "EnrollmentTokenService/GetEnrollmentToken",
+            Viewers,
+            GetEnrollmentTokenRequest { name: token() },
+        ),
+        rpc(
+            "EnrollmentTokenService/ListEnrollmentTokens",
+            Viewers,
+            ListEnrollmentTokensRequest { parent: fleet(), ..Default::default() },
+        ),
+        rpc(
+            "EnrollmentTokenService/RevokeEnrollmentToken",
+            TenantAdmins,
+            RevokeEnrollmentTokenRequest { name: token(), ..Default::default() },
+        ),
+        rpc(
+            "ApiTokenService/CreateApiToken",
+            Operators,
+            CreateApiTokenRequest {
+                api_token: Some(ApiToken { role: Role::Viewer.into(), ..Default::default() }),
+                ..Default::default()
+            },
+        ),
+        rpc("ApiTokenService/GetApiToken", Operators, GetApiTokenRequest { name: api_token() }),
+        rpc("ApiTokenService/ListApiTokens", Operators, ListApiTokensRequest::default()),
+        rpc(
+            "ApiTokenService/RevokeApiToken",
+            Operators,
+            RevokeApiTokenRequest { name: api_token(), ..Default::default() },
+        ),
+        rpc("RelayService/GetRelay", Viewers, GetRelayRequest { name: relay() }),
+        rpc(
+            "RelayService/ListRelays",
+            Viewers,
+            ListRelaysRequest { parent: fleet(), ..Default::default() },
+        ),
+        rpc("RelayService/WatchRelays", Viewers, WatchRelaysRequest { parent: fleet() }),
+        rpc(
+            "RelayService/ListHealthReports",
+            Viewers,
+            ListHealthReportsRequest { parent: relay(), ..Default::default() },
+        ),
+        rpc(
+            "AuditService/ListAuditEvents",
+            Viewers,
+            ListAuditEventsRequest { parent: tenant(), ..Default::default() },
+        ),
+    ]
+}
+
+#[test]
+fn every_rpc_of_the_contract_is_listed_here() {
+    let contract = FileDescriptorSet::decode(ekiden_proto::DESCRIPTOR).unwrap();
+    let admin = contract.file.iter().filter(|file| file.package() == "ekiden.admin.v1");
+    let methods: BTreeSet<String> = admin
+        .flat_map(|file| &file.service)
+        .flat_map(|s| s.method.iter().map(|m| format!("{}/{}", s.name(), m.name())))
+        .collect();
+    let listed: BTreeSet<String> = rpcs().iter().map(|rpc| rpc.path.to_owned()).collect();
+    assert_eq!(methods, listed);
+}
+
+/// How a call is refused; none: it is answered, or begins to be.
+async fn refused(world: &World, token: Option<&str>, rpc: &Rpc) -> Option<Status> {
+    let request = Raw(rpc.request.clone());
+    if !rpc.path.contains("/Watch") {
+        return world.call_as::<_, Raw>(token, rpc.path, request).await.err();
+    }
+    let path = format!("/ekiden.admin.v1.{}", rpc.path);
+    test_app::watch::<_, Raw>(&world.channel, token, &path, request).await.err()
+}
+
+async fn customer(world: &World, tenant: &str) {
+    world.tenant(tenant).await;
+    world.access_key(tenant, "main", "the-secret").await;
+    world.collector(tenant, "vendor", "main").await;
+    world.fleet(tenant, "tokyo", &["vendor"]).await;
+}
+
+#[tokio::test]
+async fn no_rpc_answers_without_a_credential_or_with_one_that_is_wrong_or_revoked() {
+    let world = World::start().await;
+    customer(&world, "acme").await;
+    let revoked = world.api_token(Role::Operator, "").await;
+    let listed: ListApiTokensResponse =
+        world.call("ApiTokenService/ListApiTokens", ListApiTokensRequest::default()).await.unwrap();
+    let id = revoked.split('_').nth(1).unwrap();
+    let names = listed.api_tokens.into_iter().map(|token| token.name);
+    let name = names.into_iter().find(|name| name.replace('-', "").ends_with(id)).unwrap();
+    let request = RevokeApiTokenRequest { name, ..Default::default() };
+    let _: RevokeApiTokenResponse =
+        world.call("ApiTokenService/RevokeApiToken", request).await.unwrap();
+
+    let mut altered = world.app.token.clone();
+    let last = altered.pop();
+    altered.push(if last == Some('A') { 'B' } else { 'A' });
+    for (token, why) in [
+        (None, "TOKEN_MISSING"),
+        (Some("nonsense"), "TOKEN_MALFORMED"),
+        (Some(altered.as_str()), "TOKEN_INVALID"),
+        (Some(revoked.as_str()), "TOKEN_ENDED"),
+    ] {
+        for rpc in rpcs() {
+            let status = refused(&world, token, &rpc)
+                .await
+                .unwrap_or_else(|| panic!("{} for {why}", rpc.path));
+            assert_eq!(status.code(), Code::Unauthenticated, "{} {why}: {status:?}", rpc.path);
+            assert_eq!(reason(&status), why, "{}", rpc.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_reaches_what_it_may_and_nothing_else() {
+    let world = World::start().await;
+    customer(&world, "acme").await;
+    for (role, may) in [
+        (Role::Viewer, [For::Viewers, For::Anyone].as_slice()),
+        (Role::TenantAdmin, &[For::Viewers, For::Anyone, For::TenantAdmins]),
+    ] {
+        let token = world.api_token(role, "acme").await;
+        for rpc in rpcs().iter().filter(|rpc| !may.contains(&rpc.open_to)) {
+            let status = refused(&world, Some(&token), rpc).await;
+            let status = status.unwrap_or_else(|| panic!("{} as {role:?}", rpc.path));
+            assert_eq!(
+                status.code(),
+                Code::PermissionDenied,
+                "{} as {role:?}: {status:?}",
+                rpc.path
+            );
+        }
+        for rpc in
+            rpcs().iter().filter(|rpc| may.contains(&rpc.open_to) && !rpc.path.contains("Delete"))
+        {
+            let Some(status) = refused(&world, Some(&token), rpc).await else { continue };
+            let fits = matches!(status.code(), Code::NotFound);
+            assert!(fits, "{} as {role:?}: {status:?}", rpc.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn for_a_caller_of_another_tenant_nothing_of_this_one_exists() {
+    let world = World::start().await;
+    customer(&world, "acme").await;
+    customer(&world, "globex").await;
+    let before = world.audit("acme").await;
+    for role in [Role::TenantAdmin, Role::Viewer] {
+        let token = world.api_token(role, "globex").await;
+        for rpc in rpcs() {
+            let status = refused(&world, Some(&token), &rpc).await;
+            match rpc.open_to {
+                For::Anyone => assert!(status.is_none(), "{}: {status:?}", rpc.path),
+                For::Operators
+                    if !rpc.path.starts_with("TenantService/")
+                        || rpc.path.ends_with("/CreateTenant") =>
+                {
+                    assert_eq!(status.unwrap().code(), Code::PermissionDenied, "{}", rpc.path);
+                }
+                For::Viewers | For::TenantAdmins | For::Operators => {
+                    let status =
+                        status.unwrap_or_else(|| panic!("{} as {role:?} of another", rpc.path));
+                    assert_eq!(status.code(), Code::NotFound, "{}: {status:?}", rpc.path);
+                }
+            }
+        }
+        let all: ListTenantsResponse = world
+            .call_as(Some(&token), "TenantService/ListTenants", ListTenantsRequest::default())
+            .await
+            .unwrap();
+        let names: Vec<_> = all.tenants.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names, ["tenants/globex"]);
+        let across = ListCollectorsRequest { parent: "tenants/-".to_owned(), ..Default::default() };
+        let all: ListCollectorsResponse =
+            world.call_as(Some(&token), "CollectorService/ListCollectors", across).await.unwrap();
+        assert!(all.collectors.iter().all(|c| c.name.starts_with("tenants/globex/")));
+        assert_eq!(all.collectors.len(), 1);
+    }
+    assert_eq!(world.audit("acme").await, before);
+}

@@ -1,0 +1,198 @@
+//! A whole control plane for a test: its own database, both real ports, and the first operator's token.
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use prost::Message;
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    Request, Status, Streaming,
+    client::Grpc,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+use uuid::Uuid;
+
+use crate::{
+    admin,
+    app::{App, ServerSettings},
+    bootstrap,
+    clock::Clock,
+    fingerprints::FingerprintKey,
+    health::HealthSink,
+    metrics::Metrics,
+    page::PageTokens,
+    pki::Authority,
+    relay_port,
+    serve::{Ports, Server, Serving},
+    sessions::{HeadsFollower, KeyBundles, LiveSessions},
+    test_database::{self, TestDatabase},
+    vault::{LocalFile, Vault},
+};
+
+/// A replica on a database of its test, with both ports open.
+pub(crate) struct TestApp {
+    pub(crate) app: Arc<App>,
+    pub(crate) operators: SocketAddr,
+    /// Text of an operator's token.
+    pub(crate) token: String,
+    _server: Server,
+    _folder: tempfile::TempDir,
+    _database: TestDatabase,
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        let database = test_database::fresh().await;
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::system();
+        let key = LocalFile::load_or_create(&folder.path().join("master.key")).unwrap();
+        let app = build(&database, Vault::new(Arc::new(key)), clock.clone()).await;
+        let mut db = app.pool.acquire().await.unwrap();
+        let token = bootstrap::first_operator_token(&mut db, &clock).await.unwrap().unwrap();
+        drop(db);
+
+        let any = "127.0.0.1:0".parse().unwrap();
+        let ports = Ports::bind(any, any).unwrap();
+        let (_, operators) = ports.addresses().unwrap();
+        let issuer = Arc::clone(&app);
+        let serving = Serving {
+            relays: relay_port::routes(&app),
+            operators: admin::routes(&app),
+            issue: Box::new(move || {
+                let names = &issuer.settings.server_names;
+                issuer.authority.issue_server(names, issuer.clock.now())
+            }),
+            relay_roots: app.authority.trust_roots(),
+            operator_plaintext: false,
+            pool: app.pool.clone(),
+            metrics: app.metrics.clone(),
+            tracker: app.tracker.clone(),
+        };
+        let server = Server::start(ports, serving).unwrap();
+        let token = secrecy::ExposeSecret::expose_secret(&token).to_owned();
+        Self { app, operators, token, _server: server, _folder: folder, _database: database }
+    }
+
+    /// A connection to the operators' port.
+    pub(crate) async fn channel(&self) -> Channel {
+        let tls = client(&self.app.authority.trust_roots(), None);
+        channel(self.operators, tls).await.unwrap()
+    }
+}
+
+async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> {
+    let pool = database.pool.clone();
+    let page_tokens = bootstrap::server_key(&pool, &vault, &clock, "page_tokens").await.unwrap();
+    let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
+    let authority =
+        Authority::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
+    let metrics = Metrics::new();
+    Arc::new(App {
+        pool,
+        direct: database.options.clone(),
+        clock,
+        vault,
+        page_tokens: PageTokens::new(page_tokens),
+        fingerprints: FingerprintKey::new(&fingerprints),
+        authority,
+        heads: HeadsFollower::default(),
+        live: LiveSessions::default(),
+        key_bundles: KeyBundles::default(),
+        health: HealthSink::new(metrics.clone()),
+        metrics,
+        replica: Uuid::now_v7(),
+        settings: ServerSettings {
+            server_names: vec!["localhost".to_owned()],
+            trust_domain: "ekiden.internal".to_owned(),
+            relay_certificate_lifetime: Duration::from_secs(3600),
+            health_interval: Duration::from_secs(10),
+            heartbeat_interval: Duration::from_secs(20),
+        },
+        cancel: CancellationToken::new(),
+        tracker: TaskTracker::new(),
+    })
+}
+
+/// TLS that trusts `roots` and shows `identity`, where given.
+pub(crate) fn client(
+    roots: &[CertificateDer<'static>],
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> TlsConnector {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(store);
+    let mut config = match identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Connects to a port of this machine as `localhost`.
+pub(crate) async fn channel(
+    at: SocketAddr,
+    tls: TlsConnector,
+) -> Result<Channel, tonic::transport::Error> {
+    let connect = service_fn(move |_| {
+        let tls = tls.clone();
+        async move {
+            let name = ServerName::try_from("localhost").unwrap();
+            tls.connect(name, TcpStream::connect(at).await?).await.map(TokioIo::new)
+        }
+    });
+    Endpoint::from_static("http://localhost").connect_with_connector(connect).await
+}
+
+/// Calls a unary rpc by its path, with a token where given.
+pub(crate) async fn call<Req, Resp>(
+    channel: &Channel,
+    token: Option<&str>,
+    path: &str,
+    message: Req,
+) -> Result<Resp, Status>
+where
+    Req: Message + 'static,
+    Resp: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<Req, Resp>::default();
+    let answer = grpc.unary(authorized(token, message), path.parse().unwrap(), codec).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+/// Calls an rpc that answers with a stream.
+pub(crate) async fn watch<Req, Resp>(
+    channel: &Channel,
+    token: Option<&str>,
+    path: &str,
+    message: Req,
+) -> Result<Streaming<Resp>, Status>
+where
+    Req: Message + 'static,
+    Resp: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
+    let codec = ProstCodec::<Req, Resp>::default();
+    let request = authorized(token, message);
+    let answer = grpc.server_streaming(request, path.parse().unwrap(), codec).await;
+    answer.map(tonic::Response::into_inner)
+}
+
+fn authorized<Req>(token: Option<&str>, message: Req) -> Request<Req> {
+    let mut request = Request::new(message);
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    request
+}
