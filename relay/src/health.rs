@@ -7,7 +7,10 @@ mod assessment;
 mod process;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -76,6 +79,7 @@ pub struct Health {
     assessment: watch::Sender<Arc<Assessment>>,
     delivers: watch::Sender<bool>,
     urgent: watch::Sender<u64>,
+    local_http_failures: Arc<AtomicU64>,
 }
 
 impl Health {
@@ -88,6 +92,7 @@ impl Health {
             assessment: watch::Sender::new(Arc::default()),
             delivers: watch::Sender::new(false),
             urgent: watch::Sender::new(0),
+            local_http_failures: Arc::default(),
         }
     }
 
@@ -187,6 +192,16 @@ impl Health {
     /// Listeners and collectors, as of now.
     pub fn data_plane(&self) -> DataPlaneHealth {
         self.sources.data_plane.health()
+    }
+
+    /// Counts a connection to the local HTTP server that was no sound HTTP.
+    pub fn local_http_failed(&self) {
+        self.local_http_failures.fetch_add(1, Relaxed);
+    }
+
+    /// Connections to the local HTTP server that were no sound HTTP.
+    pub fn local_http_failures(&self) -> u64 {
+        self.local_http_failures.load(Relaxed)
     }
 
     /// How the session fares.

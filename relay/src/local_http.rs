@@ -79,7 +79,7 @@ impl LocalHttp {
     pub async fn serve(self) {
         let shared = Arc::new(Shared {
             prometheus: Prometheus::new(self.health.clone()),
-            health: self.health,
+            health: self.health.clone(),
         });
         let router = Router::new()
             .route("/livez", get(livez))
@@ -99,7 +99,13 @@ impl LocalHttp {
                         .timer(TokioTimer::new())
                         .header_read_timeout(HEADERS)
                         .serve_connection(TokioIo::new(stream), service.clone());
-                    connections.spawn(timeout(CONNECTION, serving));
+                    let health = self.health.clone();
+                    connections.spawn(async move {
+                        match timeout(CONNECTION, serving).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(_)) | Err(_) => health.local_http_failed(),
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::debug!(error = %error, "The local HTTP server could not accept a connection");

@@ -54,6 +54,13 @@ pub fn figures(health: &Health) -> Vec<Figure> {
         health.assessment().borrow().ready,
     );
     figures.extend(figures_beside(&health.data_plane()));
+    figures.push(Figure {
+        name: "local_http_failed",
+        help: "Connections to the local HTTP server that were broken, too slow or no HTTP",
+        unit: "",
+        kind: Kind::Counter,
+        values: vec![(Vec::new(), float(health.local_http_failures()))],
+    });
     figures
 }
 

@@ -6,12 +6,14 @@
 //! - [`customer`]: a tenant with its vendor, key, collectors and fleet, set up by the admin API.
 //! - [`operator`]: the admin API as an operator calls it.
 //! - [`process`]: a child process with its logs.
+//! - [`figures`]: what a relay counts, as Prometheus reads it.
 //! - [`guard`]: ends a world whose owner died.
 //! - [`loopback`]: addresses that no other world uses.
 //! - [`wait`]: waiting on conditions.
 pub mod command_line;
 pub mod control_plane;
 pub mod customer;
+pub mod figures;
 pub mod guard;
 pub mod loopback;
 pub mod operator;

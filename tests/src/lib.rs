@@ -1,22 +1,22 @@
 //! The world around Ekiden, real protocols on loopback, for the end-to-end tests, the demo and the benchmarks.
 //!
-//! - [`bare_control_plane`]: the relays' port alone, saying whatever it is told to.
 //! - [`bench`]: Ekiden beside its peers.
 //! - [`certificates`]: an authority for the world's servers.
 //! - [`vendor_collector`]: a vendor that takes TCP and OTLP, checks keys and misbehaves on demand.
 //! - [`cloud_map`]: AWS Cloud Map's API and state.
 //! - [`dns`]: the VPC's resolver, answering from that state as Route 53 does.
 //! - [`ecs_metadata`]: the ECS task metadata endpoint.
-//! - [`otlp_sink`]: receives Ekiden's own traces.
+//! - [`hostile_control_plane`]: says to relays what the real one never would.
+//! - [`otlp_sink`]: receives Ekiden's own traces and metrics.
 //! - [`workloads`]: clients that find relays by DNS and send through them.
 //! - [`harness`]: starts the real binaries among all this and ends them whatever happens.
-pub mod bare_control_plane;
 pub mod bench;
 pub mod certificates;
 pub mod cloud_map;
 pub mod dns;
 pub mod ecs_metadata;
 pub mod harness;
+pub mod hostile_control_plane;
 pub mod otlp_sink;
 pub mod vendor_collector;
 pub mod workloads;

@@ -1,4 +1,9 @@
-//! Receives Ekiden's own traces, to show the way of a change from the admin call to each relay.
+//! Receives Ekiden's own traces and metrics, to show the way of a change from the admin call to each relay, and that what
+//! goes wrong is counted.
+//!
+//! - `counters`: reads sums out of metrics.
+mod counters;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use opentelemetry_proto::tonic::{
@@ -7,8 +12,8 @@ use opentelemetry_proto::tonic::{
 };
 
 use crate::{
-    harness::wait::TimedOut,
-    vendor_collector::{KeyCheck, VendorCollector},
+    harness::wait::{SAFETY, TimedOut},
+    vendor_collector::{KeyCheck, Records, VendorCollector},
 };
 
 /// A running sink.
@@ -75,6 +80,26 @@ impl OtlpSink {
         found
             .map(|()| spans.clone())
             .map_err(|error| error.with_detail(format!("the trace so far:\n{}", tree(&spans))))
+    }
+
+    /// Returns what the processes together have counted under `name` with these attributes, as far as they exported it.
+    pub fn counted(&self, name: &str, attributes: &[(&str, &str)]) -> f64 {
+        counters::sum(&self.collector.records().metrics(), name, attributes)
+    }
+
+    /// Waits until a counter is `goal` or more.
+    pub async fn counter_reaches(
+        &self,
+        name: &str,
+        attributes: &[(&str, &str)],
+        goal: f64,
+    ) -> Result<(), TimedOut> {
+        let what = format!("{name} {attributes:?} reaches {goal}");
+        let reached = |_: &Records| self.counted(name, attributes) >= goal;
+        self.collector.records().wait(&what, SAFETY, reached).await.map_err(|error| {
+            let seen = counters::all(&self.collector.records().metrics(), name);
+            error.with_detail(format!("counted: {seen:#?}"))
+        })
     }
 
     /// Returns everything received, as text, to be searched for what should not be there.

@@ -1,15 +1,19 @@
 //! End to end: the real binaries among real protocols, each test in a world of its own.
 mod e2e {
-    mod alone;
+    mod bystander;
     mod changes;
     mod command_line;
     mod credentials;
     mod drain;
+    mod enrollment;
     mod failures;
+    mod garbage;
+    mod hostile;
+    mod impostor;
     mod python;
     mod refusals;
+    mod refused;
     mod registration;
-    mod relay_alone;
     mod secrets;
     mod streams;
     mod telemetry;

@@ -10,7 +10,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
 };
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use uuid::Uuid;
 
 use super::{
@@ -35,6 +35,9 @@ const RETURNS_PER_SECOND: usize = 500;
 const MOVE_WITHIN: Duration = Duration::from_secs(2);
 /// How soon what the database did not take is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// What a session that never opened is counted under.
+const METHOD: &str = "ekiden.relay.v1.SessionService/Session";
 
 type Sender = mpsc::Sender<Result<SessionResponse, Status>>;
 
@@ -62,6 +65,7 @@ pub(super) async fn hold(
         }
         Ok(Ok(Some(_))) => Err(Error::invalid("message", "a session begins with Hello")),
         Ok(Ok(None)) => return,
+        Ok(Err(status)) if cannot_be_read(&status) => Err(unreadable()),
         Ok(Err(status)) => {
             tracing::debug!(status = %status, "A session broke before its Hello");
             return;
@@ -85,6 +89,7 @@ pub(super) async fn hold(
             }
         }
         Err(error) => {
+            app.metrics.call_error(METHOD, error.reason().to_owned());
             down.send(Err(error.into())).await.ok();
             return;
         }
@@ -98,6 +103,15 @@ pub(super) async fn hold(
     };
     drop(lease);
     session.close(end).await;
+}
+
+/// Whether a message came whole, but is none that is taken here.
+fn cannot_be_read(status: &Status) -> bool {
+    matches!(status.code(), Code::OutOfRange | Code::Internal)
+}
+
+fn unreadable() -> Error {
+    Error::invalid("message", "it cannot be read, or is larger than 64 KiB")
 }
 
 type Opened = (i64, Reported, watch::Receiver<Option<Arc<Head>>>);
@@ -177,9 +191,7 @@ impl Session {
                         // A kind of message that this version does not know counts as a sign of life.
                         Ok(Some(SessionRequest { message: None })) => {}
                         Ok(None) => return Ok(End::RelayClosed),
-                        Err(status) if status.code() == tonic::Code::OutOfRange || status.code() == tonic::Code::Internal => {
-                            return Err(Error::invalid("message", "it cannot be read, or is larger than 64 KiB"));
-                        }
+                        Err(status) if cannot_be_read(&status) => return Err(unreadable()),
                         Err(_) => return Ok(End::RelayClosed),
                     }
                 }

@@ -88,6 +88,16 @@ impl ControlPlane {
         self.listening().await
     }
 
+    /// Starts another in its place after its end, on an address that no one has seen yet, and leads its name there.
+    pub async fn replace(&mut self, world: &World) -> anyhow::Result<()> {
+        let address = world.loopback.next();
+        self.relays.set_ip(address.into());
+        self.operators.set_ip(address.into());
+        self.restart().await?;
+        world.dns.set_addresses(&format!("{CONTROL_PLANE_NAME}."), 1, &[address]);
+        Ok(())
+    }
+
     /// Returns an operator with the bootstrap token.
     pub fn operator(&self) -> anyhow::Result<Operator> {
         self.operator_with(&self.token)

@@ -53,10 +53,21 @@ impl Drop for Guard {
 pub fn run(folder: &Path) -> anyhow::Result<()> {
     io::stdin().read_to_end(&mut Vec::new()).context("waiting for the owner to end")?;
     end_processes(folder);
-    if !folder.join("keep").exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    if folder.join("keep").exists() { Ok(()) } else { remove(folder) }
+}
+
+/// Removes the folder; again, when an owner that is just ending put something into it meanwhile.
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(_) if folder.exists() && began.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(_) if !folder.exists() => return Ok(()),
+            removed => return removed.with_context(|| format!("removing {}", folder.display())),
+        }
     }
-    Ok(())
 }
 
 fn end_processes(folder: &Path) {

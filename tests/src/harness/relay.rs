@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    World,
+    World, figures,
     process::{Process, Stdout},
     wait,
 };
@@ -195,6 +195,34 @@ impl Relay {
         };
         self.http = Some(http);
         http_get(http, path).await
+    }
+
+    /// Returns the sum of a figure's values with these labels, from `/metrics`; `name` is without `ekiden_relay_`.
+    pub async fn figure(&mut self, name: &str, labels: &[(&str, &str)]) -> anyhow::Result<f64> {
+        let (status, text) = self.page("/metrics").await?;
+        anyhow::ensure!(status == 200, "/metrics of {}: {status}: {text}", self.name);
+        Ok(figures::sum(&text, &format!("ekiden_relay_{name}"), labels))
+    }
+
+    /// Waits until a figure is `goal` or more.
+    pub async fn figure_reaches(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        goal: f64,
+    ) -> anyhow::Result<()> {
+        let mut last = 0.0;
+        let reached = wait::until("a figure goes up", wait::SAFETY, async || {
+            last = self.figure(name, labels).await?;
+            Ok((last >= goal).then_some(()))
+        });
+        reached.await.with_context(|| format!("{name} {labels:?}: {last}, not {goal}"))
+    }
+
+    /// Returns where its local HTTP server listens.
+    pub async fn http(&mut self) -> anyhow::Result<SocketAddr> {
+        self.page("/livez").await?;
+        self.http.context("the local HTTP server has no address")
     }
 
     /// Asks it to stop, as ECS does, and waits for its end.

@@ -47,11 +47,13 @@ pub struct World {
 impl World {
     /// Makes a world with nothing of Ekiden's in it.
     pub async fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("ekiden-world-").tempdir()?.keep();
+        let folder = tempfile::Builder::new().prefix("ekiden-world-").tempdir()?;
         // The embedded Postgres runs as another user when this one is root, and must reach its folder.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
-        fs::create_dir(folder.join("logs"))?;
-        let guard = Guard::start(&folder)?;
+        fs::create_dir(folder.path().join("logs"))?;
+        let guard = Guard::start(folder.path())?;
+        // From here on removing it is the guard's work.
+        let folder = folder.keep();
         if std::env::var_os("EKIDEN_KEEP_WORLD").is_some() {
             fs::write(folder.join("keep"), "")?;
         }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -174,9 +175,12 @@ impl Workload {
         let relay = self.resolver.pick(&self.name, self.port).await?;
         match self.kind {
             Kind::Tcp => {
-                let mut held = Held::open(relay).await?;
-                held.beat().await?;
-                held.close().await?;
+                let pass = async {
+                    let mut held = Held::open(relay).await?;
+                    held.beat().await?;
+                    held.close().await
+                };
+                pass.await.with_context(|| relay.to_string())?;
                 Ok((relay, None))
             }
             Kind::Export => {

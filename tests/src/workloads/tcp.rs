@@ -1,5 +1,5 @@
-//! Raw TCP workloads: random bytes with hashes, both ways.
-use std::net::SocketAddr;
+//! Raw TCP workloads: random bytes with hashes, both ways, and connections that are held.
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use aws_lc_rs::{
@@ -9,10 +9,18 @@ use aws_lc_rs::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
+    sync::watch,
+    task::JoinSet,
 };
+
+use crate::harness::wait::{SAFETY, TimedOut};
 
 /// Size of one read or write, in bytes.
 const CHUNK: usize = 256 << 10;
+/// Longest exchange, which may be a gibibyte in a debug build: only there to end a test that hangs.
+const EXCHANGED: Duration = Duration::from_secs(120);
+/// Pause between two messages of a connection that keeps beating.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What one connection carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +46,13 @@ pub async fn exchange(relay: SocketAddr, bytes: u64) -> anyhow::Result<Carried> 
         anyhow::Ok(digest)
     };
     let receiving = async { read_all(&mut reader, |_| ()).await };
-    let (sent_sha256, (received, received_sha256)) = tokio::try_join!(sending, receiving)?;
+    let both = async { tokio::try_join!(sending, receiving) };
+    let (sent_sha256, (received, received_sha256)) =
+        within(EXCHANGED, "an exchange ends", both).await?;
     Ok(Carried { sent: bytes, sent_sha256, received, received_sha256 })
 }
 
-/// A connection to an echoing collector that is kept open, to see whether anything cuts it.
+/// A connection to an echoing collector that is kept open, to see whether anything cuts it or harms its bytes.
 #[derive(Debug)]
 pub struct Held {
     stream: TcpStream,
@@ -64,27 +74,82 @@ impl Held {
     pub async fn beat(&mut self) -> anyhow::Result<()> {
         self.sent += 1;
         let message = self.sent.to_be_bytes();
-        self.stream.write_all(&message).await.context("sending on a held connection")?;
-        let mut answer = [0; 8];
-        self.stream.read_exact(&mut answer).await.context("reading from a held connection")?;
-        anyhow::ensure!(
-            answer == message,
-            "the held connection gave other bytes back than it took"
-        );
+        self.pass(&message).await
+    }
+
+    /// Sends any bytes and wants them back.
+    pub async fn pass(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let (mut reader, mut writer) = self.stream.split();
+        let mut answer = vec![0; bytes.len()];
+        let sending =
+            async { writer.write_all(bytes).await.context("sending on a held connection") };
+        let receiving = async {
+            let read = reader.read_exact(&mut answer).await;
+            read.map(drop).context("reading from a held connection")
+        };
+        let both = async { tokio::try_join!(sending, receiving).map(drop) };
+        within(SAFETY, "a held connection gives back what it took", both).await?;
+        anyhow::ensure!(answer == bytes, "the held connection gave other bytes back than it took");
         Ok(())
+    }
+
+    /// Sends messages from now on without being asked.
+    pub fn keep_beating(mut self) -> Beating {
+        let (count, beats) = watch::channel(0);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            loop {
+                self.beat().await?;
+                count.send_modify(|count| *count += 1);
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        Beating { beats, task }
     }
 
     /// Half-closes and wants the other side's end, without a reset.
     pub async fn close(mut self) -> anyhow::Result<()> {
         self.stream.shutdown().await.context("closing a held connection")?;
         let mut rest = Vec::new();
-        self.stream
-            .read_to_end(&mut rest)
-            .await
-            .context("waiting for the end of a held connection")?;
+        let ending = async {
+            let end = self.stream.read_to_end(&mut rest).await;
+            end.context("waiting for the end of a held connection")
+        };
+        within(SAFETY, "a held connection ends", ending).await?;
         anyhow::ensure!(rest.is_empty(), "{} bytes came that were not asked for", rest.len());
         Ok(())
     }
+}
+
+/// A held connection on which messages go back and forth all the time; it is closed when dropped.
+#[derive(Debug)]
+pub struct Beating {
+    beats: watch::Receiver<u64>,
+    /// Ends with an error when the connection fails, and only so.
+    task: JoinSet<anyhow::Result<()>>,
+}
+
+impl Beating {
+    /// Waits until this many more messages came back; fails when the connection has failed, now or before.
+    pub async fn passes(&mut self, messages: u64) -> anyhow::Result<()> {
+        let goal = *self.beats.borrow() + messages;
+        let more = async { Ok(self.beats.wait_for(|beats| *beats >= goal).await.is_ok()) };
+        if within(SAFETY, "more messages pass a held connection", more).await? {
+            return Ok(());
+        }
+        match self.task.join_next().await {
+            Some(ended) => ended?,
+            None => anyhow::bail!("the held connection failed before"),
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    does: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::time::timeout(limit, does).await.map_err(|_| TimedOut::new(what, limit))?
 }
 
 /// Reads to the end; `seen` is told of each piece's size.

@@ -1,8 +1,8 @@
 //! A relay that is told to stop leaves without anyone noticing.
 use std::{collections::BTreeMap, time::Duration};
 
+use ekiden_proto::admin::v1::{Relay as KnownRelay, RelayState};
 use ekiden_tests::{
-    bare_control_plane::Heard,
     harness::{
         customer::{OTLP_PORT, TCP_PORT},
         wait::SAFETY,
@@ -15,21 +15,20 @@ use ekiden_tests::{
 };
 use rustix::process::Signal;
 
-use super::alone::{Alone, DNS_NAME};
+use super::ways::running;
 
 /// ECS's stop timeout in these tests, and a little: a relay that takes longer would be killed.
 const STOPS: Duration = Duration::from_secs(31);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_honour_ttls_notice_nothing_of_a_relay_that_stops() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let mut leaving = run.ready_relay("leaving").await?;
-    let _staying = [run.ready_relay("staying-1").await?, run.ready_relay("staying-2").await?];
-    let dns = run.world.dns.address();
+    let mut run = running(3).await?;
+    let mut leaving = run.relays.remove(0);
+    let (dns, name) = (run.world.dns.address(), run.customer.dns_name.clone());
     let loads = [
-        Load::start(Kind::Export, 3, dns, DNS_NAME, OTLP_PORT)?,
-        Load::start(Kind::ExportAnew, 2, dns, DNS_NAME, OTLP_PORT)?,
-        Load::start(Kind::Tcp, 3, dns, DNS_NAME, TCP_PORT)?,
+        Load::start(Kind::Export, 3, dns, &name, OTLP_PORT)?,
+        Load::start(Kind::ExportAnew, 2, dns, &name, OTLP_PORT)?,
+        Load::start(Kind::Tcp, 3, dns, &name, TCP_PORT)?,
     ];
     for load in &loads {
         load.acknowledged_more(30, SAFETY).await?;
@@ -48,34 +47,36 @@ async fn clients_that_honour_ttls_notice_nothing_of_a_relay_that_stops() -> anyh
     for load in loads {
         let report = load.stop().await;
         assert_eq!(report.failures, BTreeMap::new());
-        let arrived = run.otlp_vendor.records().markers();
+        let arrived = run.customer.otlp_vendor.records().markers();
         assert!(report.markers.is_subset(&arrived), "an acknowledged export is lost");
     }
-    let heard = run.control_plane.heard();
-    let goodbyes = heard.iter().filter(|heard| matches!(heard, Heard::Goodbye(_))).count();
-    assert_eq!(goodbyes, 1, "one relay left, and says so");
+    let left = |known: &KnownRelay| known.state() == RelayState::Left;
+    run.known(&leaving, "the control plane knows that the relay left", left).await?;
+    for staying in &run.relays {
+        let stays = |known: &KnownRelay| known.state() == RelayState::Connected;
+        run.known(staying, "the others are still connected", stays).await?;
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_request_in_flight_when_the_relay_is_told_to_stop_is_answered() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let mut relay = run.ready_relay("leaving").await?;
-    // A second one, so that it may leave: the last record of a service stays.
-    let _other = run.ready_relay("staying").await?;
+    // Two, so that one may leave: the last record of a service stays.
+    let mut run = running(2).await?;
+    let mut relay = run.relays.remove(0);
     let exporter = Exporter::new(relay.listener(OTLP_PORT))?;
     exporter.spans(&[marker("warm")]).await?;
-    run.otlp_vendor.behave(Behaviour::Stall);
+    run.customer.otlp_vendor.behave(Behaviour::Stall);
     let waiting = marker("in-flight");
     let stop = async {
         relay.process().signal(Signal::TERM)?;
         run.gone_from_dns(&relay).await?;
-        run.otlp_vendor.behave(Behaviour::Serve);
+        run.customer.otlp_vendor.behave(Behaviour::Serve);
         relay.process().ended(STOPS).await
     };
     let (answer, status) = tokio::join!(exporter.spans(std::slice::from_ref(&waiting)), stop);
     answer?;
-    assert!(run.otlp_vendor.records().markers().contains(&waiting));
+    assert!(run.customer.otlp_vendor.records().markers().contains(&waiting));
     assert!(status?.success());
     Ok(())
 }

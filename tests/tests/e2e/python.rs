@@ -2,6 +2,7 @@
 use std::{path::PathBuf, process::Stdio};
 
 use anyhow::Context as _;
+use ekiden_proto::admin::v1::Fleet;
 use ekiden_tests::{
     harness::{
         customer::{OTLP_PORT, READY, discovery},
@@ -12,7 +13,7 @@ use ekiden_tests::{
 };
 use tokio::process::Command;
 
-use super::{alone::Alone, ways::running};
+use super::ways::{TTL, running};
 
 /// Returns a program of the virtual environment.
 fn python(program: &str) -> anyhow::Result<PathBuf> {
@@ -87,7 +88,7 @@ async fn a_python_client_with_only_reflection_lists_services_makes_a_tenant_and_
 
 #[tokio::test]
 async fn a_relay_registers_with_moto_and_leaves_it() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
+    let run = running(0).await?;
     let host = run.world.loopback.host().to_string();
     let port = std::net::TcpListener::bind((run.world.loopback.host(), 0))?.local_addr()?.port();
     let log = std::fs::File::create(run.world.folder().join("logs/moto.log"))?;
@@ -107,12 +108,16 @@ async fn a_relay_registers_with_moto_and_leaves_it() -> anyhow::Result<()> {
     let mut make = script("moto_service.py")?;
     make.args([&endpoint, "make"]);
     let service = run_script(make).await?.trim().to_owned();
-    let mut settings = run.settings.clone();
-    settings.discovery = Some(discovery(&service, "relay.moto.test.", 1));
-    run.control_plane.say(2, &settings);
-    let mut relay = run.start(run.options("with-moto").variable("AWS_ENDPOINT_URL", &endpoint))?;
+    let fleet = Fleet {
+        name: run.customer.fleet.clone(),
+        discovery: Some(discovery(&service, "relay.moto.test.", TTL)),
+        ..Fleet::default()
+    };
+    run.operator.change_fleet(fleet, &["discovery"]).await?;
+    let options = run.options("with-moto").await?.variable("AWS_ENDPOINT_URL", &endpoint);
+    let mut relay = run.start(options)?;
     // moto puts nothing into DNS; the world does in its place.
-    run.world.dns.set_addresses("relay.moto.test.", 1, &[relay.address()]);
+    run.world.dns.set_addresses("relay.moto.test.", TTL, &[relay.address()]);
     relay.ready(READY).await?;
     Exporter::new(relay.listener(OTLP_PORT))?.spans(&[marker("moto")]).await?;
     let list = async || {
@@ -125,7 +130,7 @@ async fn a_relay_registers_with_moto_and_leaves_it() -> anyhow::Result<()> {
         instances.contains(relay.task()) && instances.contains(&relay.address().to_string()),
         "{instances}"
     );
-    run.world.dns.set_addresses("relay.moto.test.", 1, &[]);
+    run.world.dns.set_addresses("relay.moto.test.", TTL, &[]);
     let status = relay.terminate(READY).await?;
     assert!(status.success(), "{status}");
     assert_eq!(list().await?.trim(), "");

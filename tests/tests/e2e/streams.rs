@@ -1,6 +1,6 @@
 //! Raw TCP through a relay.
 use axum::{Router, body::Bytes, routing::any};
-use ekiden_proto::settings::v1::Endpoint;
+use ekiden_proto::{admin::v1::Collector, settings::v1::Endpoint};
 use ekiden_tests::{
     harness::{
         customer::{TCP_PORT, endpoint},
@@ -11,19 +11,19 @@ use ekiden_tests::{
 };
 use tokio::{net::TcpListener, process::Command, task::JoinSet};
 
-use super::alone::{Alone, TCP_HOST};
+use super::ways::running;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gibibyte_of_random_bytes_both_ways_at_once_arrives_unharmed() -> anyhow::Result<()> {
     const BYTES: u64 = 1 << 30;
-    let run = Alone::set_up().await?;
-    let relay = run.ready_relay("streams").await?;
-    run.tcp_vendor.exchange(Exchange::Send(BYTES));
-    let carried = exchange(relay.listener(TCP_PORT), BYTES).await?;
+    let run = running(1).await?;
+    let (relay, vendor) = (run.relays[0].listener(TCP_PORT), &run.customer.tcp_vendor);
+    vendor.exchange(Exchange::Send(BYTES));
+    let carried = exchange(relay, BYTES).await?;
     let finished =
         |records: &Records| records.streams().iter().any(|one| one.ended && one.received == BYTES);
-    run.tcp_vendor.records().wait("the vendor's side ends", SAFETY, finished).await?;
-    let streams = run.tcp_vendor.records().streams();
+    vendor.records().wait("the vendor's side ends", SAFETY, finished).await?;
+    let streams = vendor.records().streams();
     let Some(stream) = streams.iter().find(|one| one.received == BYTES) else {
         anyhow::bail!("{streams:?}")
     };
@@ -43,22 +43,27 @@ async fn a_gibibyte_of_random_bytes_both_ways_at_once_arrives_unharmed() -> anyh
 
 #[tokio::test]
 async fn curl_gets_its_own_text_back_through_a_tcp_listener() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let listener = TcpListener::bind(run.world.loopback.any_port()).await?;
-    let web = listener.local_addr()?;
+    let run = running(0).await?;
+    let address = run.world.loopback.next();
+    let listener = TcpListener::bind((address, 0)).await?;
+    let port = listener.local_addr()?.port();
+    run.world.dns.set_addresses("web.vendor.test.", 1, &[address]);
     let mut server = JoinSet::new();
     let echo = |body: Bytes| async move { body };
     server.spawn(async move { axum::serve(listener, Router::new().route("/", any(echo))).await });
-    // The collector is a web server without TLS.
-    let mut settings = run.settings.clone();
-    settings.collectors[1].tls = None;
-    settings.collectors[1].endpoints = vec![endpoint(&web.ip().to_string(), web.port())];
-    run.control_plane.say(2, &settings);
+    // The collector becomes a web server without TLS.
+    let web = Collector {
+        name: run.customer.tcp_collector.clone(),
+        endpoints: vec![endpoint("web.vendor.test", port)],
+        ..Collector::default()
+    };
+    run.operator.change_collector(web, &["endpoints", "tls"]).await?;
     let relay = run.ready_relay("streams").await?;
     let body = "through the relay and back";
     let url = format!("http://{}/", relay.listener(TCP_PORT));
     let output = Command::new("curl")
         .args(["--silent", "--max-time", "20", "--data", body, &url])
+        .kill_on_drop(true)
         .output()
         .await?;
     assert_eq!(String::from_utf8_lossy(&output.stdout), body, "{output:?}");
@@ -68,17 +73,16 @@ async fn curl_gets_its_own_text_back_through_a_tcp_listener() -> anyhow::Result<
 #[tokio::test]
 async fn a_collector_that_dies_is_replaced_by_the_next_in_priority_and_gets_its_place_back()
 -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
+    let run = running(0).await?;
     let second = run.world.tcp_vendor("second.vendor.test", true, Exchange::Echo).await?;
-    let first = &run.tcp_vendor;
-    let mut settings = run.settings.clone();
-    settings.collectors[1].endpoints = vec![
-        endpoint(TCP_HOST, first.address().port()),
+    let first = &run.customer.tcp_vendor;
+    let endpoints = vec![
+        endpoint("tcp.acme.vendor.test", first.address().port()),
         Endpoint { priority: 1, ..endpoint("second.vendor.test", second.address().port()) },
     ];
-    run.control_plane.say(2, &settings);
-    let running = run.ready_relay("streams").await?;
-    let relay = running.listener(TCP_PORT);
+    run.operator.change_endpoints(&run.customer.tcp_collector, endpoints).await?;
+    let ready = run.ready_relay("streams").await?;
+    let relay = ready.listener(TCP_PORT);
 
     // Each look is a new connection; `to` is the one that should get it.
     let goes_to = async |to: &VendorCollector, what: &str| {
@@ -100,10 +104,9 @@ async fn a_collector_that_dies_is_replaced_by_the_next_in_priority_and_gets_its_
 #[tokio::test]
 async fn a_workloads_half_close_reaches_the_vendor_and_the_answer_still_comes_back()
 -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let relay = run.ready_relay("streams").await?;
+    let run = running(1).await?;
     // The echo still answers after the workload stopped sending; a full close would cut the answer off.
-    let carried = exchange(relay.listener(TCP_PORT), 5_000_000).await?;
+    let carried = exchange(run.relays[0].listener(TCP_PORT), 5_000_000).await?;
     assert_eq!((carried.received, carried.received_sha256), (carried.sent, carried.sent_sha256));
     Ok(())
 }

@@ -1,23 +1,23 @@
 //! OTLP through a relay, from a workload that knows only a DNS name to the vendor.
 use std::time::Duration;
 
-use ekiden_proto::admin::v1::RelayState;
+use ekiden_proto::admin::v1::{Relay as KnownRelay, RelayState};
 use ekiden_tests::{
     harness::{
         Customer,
-        customer::{OTLP_PORT, READY},
+        customer::{OTLP_PORT, READY, TCP_PORT},
         wait::{self, SAFETY},
     },
     vendor_collector::Behaviour,
-    workloads::otlp::{Exporter, marker},
+    workloads::{
+        otlp::{Exporter, marker},
+        tcp::Held,
+    },
 };
 use tonic::{Code, codec::CompressionEncoding};
 use tonic_types::StatusExt as _;
 
-use super::{
-    alone::Alone,
-    ways::{TTL, running},
-};
+use super::ways::{TTL, running};
 
 #[tokio::test]
 async fn an_export_found_by_dns_arrives_with_its_own_tenants_key() -> anyhow::Result<()> {
@@ -57,10 +57,9 @@ async fn an_export_found_by_dns_arrives_with_its_own_tenants_key() -> anyhow::Re
 
 #[tokio::test]
 async fn what_the_vendor_answers_reaches_the_workload() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let relay = run.ready_relay("telemetry").await?;
-    let vendor = &run.otlp_vendor;
-    let exporter = Exporter::new(relay.listener(OTLP_PORT))?;
+    let run = running(1).await?;
+    let vendor = &run.customer.otlp_vendor;
+    let exporter = Exporter::new(run.relays[0].listener(OTLP_PORT))?;
 
     vendor
         .behave(Behaviour::PartialSuccess { rejected: 2, message: "two were too old".to_owned() });
@@ -89,10 +88,10 @@ async fn what_the_vendor_answers_reaches_the_workload() -> anyhow::Result<()> {
 #[tokio::test]
 async fn no_export_is_acknowledged_while_the_vendor_is_away_and_all_are_once_it_is_back()
 -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    let relay = run.ready_relay("telemetry").await?;
-    let vendor = &run.otlp_vendor;
-    let exporter = Exporter::new(relay.listener(OTLP_PORT))?.timeout(Duration::from_secs(5));
+    let run = running(1).await?;
+    let vendor = &run.customer.otlp_vendor;
+    let exporter =
+        Exporter::new(run.relays[0].listener(OTLP_PORT))?.timeout(Duration::from_secs(5));
     for behaviour in [Behaviour::Refuse, Behaviour::Reset, Behaviour::WrongCertificate] {
         if matches!(behaviour, Behaviour::WrongCertificate) {
             vendor.cut(false);
@@ -114,17 +113,39 @@ async fn no_export_is_acknowledged_while_the_vendor_is_away_and_all_are_once_it_
 
 #[tokio::test]
 async fn a_relay_is_not_ready_before_its_vendor_answers() -> anyhow::Result<()> {
-    let run = Alone::set_up().await?;
-    run.otlp_vendor.behave(Behaviour::Refuse);
-    let mut relay = run.start(run.options("early"))?;
+    let run = running(0).await?;
+    run.customer.otlp_vendor.behave(Behaviour::Refuse);
+    let mut relay = run.start(run.options("early").await?)?;
     relay.listening(OTLP_PORT, READY).await?;
-    run.control_plane.status("the settings run", |status| status.running_revision == 1).await?;
+    let runs = |known: &KnownRelay| known.running_revision > 0;
+    run.known(&relay, "the settings run", runs).await?;
     let (status, reason) = relay.page("/readyz").await?;
     assert_eq!(status, 503, "{reason}");
     assert_eq!(relay.page("/livez").await?.0, 200);
-    assert!(run.world.cloud_map.instances(&run.service).is_empty());
-    run.otlp_vendor.behave(Behaviour::Serve);
+    assert!(run.world.cloud_map.instances(&run.customer.service).is_empty());
+    run.customer.otlp_vendor.behave(Behaviour::Serve);
     relay.ready(READY).await?;
-    assert_eq!(run.world.cloud_map.instances(&run.service).len(), 1);
+    assert_eq!(run.world.cloud_map.instances(&run.customer.service).len(), 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn without_its_key_an_otlp_listener_says_try_later_and_the_others_serve() -> anyhow::Result<()>
+{
+    let run = running(0).await?;
+    run.operator.enable_access_key(&run.customer.access_key, false).await?;
+    let mut relay = run.start(run.options("keyless").await?)?;
+    relay.listening(OTLP_PORT, READY).await?;
+    relay.listening(TCP_PORT, READY).await?;
+    let exporter = Exporter::new(relay.listener(OTLP_PORT))?;
+    let Err(status) = exporter.spans(&[marker("keyless")]).await else {
+        anyhow::bail!("an export without a key was acknowledged");
+    };
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.get_details_retry_info().is_some(), "no RetryInfo: {status:?}");
+    Held::open(relay.listener(TCP_PORT)).await?.close().await?;
+    assert_eq!(run.customer.otlp_vendor.records().total().requests, 0);
+    run.operator.enable_access_key(&run.customer.access_key, true).await?;
+    exporter.until_arrived(&run.customer.otlp_vendor, &run.customer.key).await?;
+    relay.ready(READY).await
 }

@@ -1,5 +1,10 @@
 //! Ways to begin that several tests share.
-use ekiden_tests::harness::{ControlPlane, Customer, Operator, Relay, World};
+use ekiden_proto::admin::v1::Relay as KnownRelay;
+use ekiden_tests::harness::{
+    ControlPlane, Customer, Operator, Relay, RelayOptions, World,
+    customer::READY,
+    wait::{self, SAFETY},
+};
 
 /// A world with a control plane and one customer whose relays are ready.
 pub(super) struct Running {
@@ -12,7 +17,7 @@ pub(super) struct Running {
 }
 
 /// Seconds that the records of the tests' fleets live.
-pub(super) const TTL: u32 = 2;
+pub(super) const TTL: u32 = 1;
 
 /// Starts a world with `relays` ready relays of the tenant `acme`.
 pub(super) async fn running(relays: u32) -> anyhow::Result<Running> {
@@ -32,4 +37,49 @@ pub(super) async fn running_with(
     customer.variables.extend(owned);
     let relays = customer.start_relays(&world, &control_plane, relays).await?;
     Ok(Running { relays, customer, operator, control_plane, world })
+}
+
+impl Running {
+    /// Returns how to start one more relay of the fleet.
+    pub(super) async fn options(&self, name: &str) -> anyhow::Result<RelayOptions> {
+        let token = self.operator.create_enrollment_token(&self.customer.fleet, 1).await?;
+        Ok(RelayOptions::new(name, &token))
+    }
+
+    /// Starts one more relay; it is not waited for.
+    pub(super) fn start(&self, options: RelayOptions) -> anyhow::Result<Relay> {
+        Relay::start(&self.world, &self.control_plane.relay_port(), options)
+    }
+
+    /// Starts one more relay and waits until it is ready.
+    pub(super) async fn ready_relay(&self, name: &str) -> anyhow::Result<Relay> {
+        let mut relay = self.start(self.options(name).await?)?;
+        relay.ready(READY).await?;
+        Ok(relay)
+    }
+
+    /// Waits until DNS does not answer with `relay` any more.
+    pub(super) async fn gone_from_dns(&self, relay: &Relay) -> anyhow::Result<()> {
+        let resolver = self.world.resolver()?;
+        wait::until("the relay has left DNS", SAFETY, async || {
+            let addresses = self.customer.resolve(&resolver).await;
+            Ok((!addresses.contains(&relay.address())).then_some(()))
+        })
+        .await
+    }
+
+    /// Returns what the control plane knows of `relay`, once `condition` holds of it.
+    pub(super) async fn known(
+        &self,
+        relay: &Relay,
+        what: &str,
+        condition: impl Fn(&KnownRelay) -> bool,
+    ) -> anyhow::Result<KnownRelay> {
+        let address = relay.address().to_string();
+        wait::until(what, SAFETY, async || {
+            let known = self.operator.relays(&self.customer.fleet).await?;
+            Ok(known.into_iter().find(|known| known.address == address && condition(known)))
+        })
+        .await
+    }
 }
