@@ -155,17 +155,27 @@ impl HealthSink {
         reports: &[Waiting],
     ) -> Result<(), sqlx::Error> {
         let begun = tokio::time::Instant::now();
-        let newest: HashMap<Uuid, &Waiting> = reports.iter().map(|r| (r.relay, r)).collect();
+        let mut newest: HashMap<Uuid, &Waiting> = HashMap::new();
+        for report in reports {
+            let known = newest.entry(report.relay).or_insert(report);
+            // A session that was taken over may still speak after its successor.
+            if report.epoch >= known.epoch {
+                *known = report;
+            }
+        }
         let last = batch(newest.values().copied());
         let mut db = pool.acquire().await?;
         let mut transaction = db.begin().await?;
         relay_health::lossy(&mut transaction).await?;
         let current: HashSet<Uuid> =
             relay_health::write_last(&mut transaction, &last).await?.into_iter().collect();
-        let all = batch(reports.iter().filter(|r| current.contains(&r.relay)));
+        let (kept, stale): (Vec<_>, Vec<_>) = reports.iter().partition(|r| {
+            current.contains(&r.relay) && newest.get(&r.relay).is_some_and(|n| n.epoch == r.epoch)
+        });
+        let all = batch(kept.into_iter());
         relay_health::append(&mut transaction, &all).await?;
         transaction.commit().await?;
-        for stale in newest.values().filter(|r| !current.contains(&r.relay)) {
+        for stale in stale {
             self.metrics.health_dropped(1, "stale_epoch");
             live.fence_off(stale.relay, stale.epoch);
         }

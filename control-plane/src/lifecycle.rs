@@ -229,7 +229,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
 }
 
 /// What runs beside the calls; none of it ends before the process does.
-fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
+pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     let heads = Arc::clone(app);
     tasks.spawn(async move { heads.heads.run(&heads.pool, &heads.direct, &heads.cancel).await });

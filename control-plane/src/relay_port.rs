@@ -18,6 +18,8 @@ mod enrollment;
 mod offers;
 mod service;
 mod session;
+#[cfg(test)]
+mod tests;
 
 /// Largest message of a relay, bytes.
 const LARGEST_MESSAGE: usize = 64 << 10;

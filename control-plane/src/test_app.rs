@@ -1,11 +1,19 @@
-//! A whole control plane for a test: its own database, both real ports, and the first operator's token.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+//! A whole control plane for a test: its own database, both real ports, what runs beside the calls, and the first
+//! operator's token. [`TestApp::beside`] gives a second replica on the same database.
+pub(crate) mod customer;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::net::TcpStream;
+use secrecy::ExposeSecret;
+use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
@@ -24,10 +32,11 @@ use crate::{
     clock::Clock,
     fingerprints::FingerprintKey,
     health::HealthSink,
+    lifecycle,
     metrics::Metrics,
     page::PageTokens,
     pki::Authority,
-    relay_port,
+    relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
     test_database::{self, TestDatabase},
@@ -37,28 +46,55 @@ use crate::{
 /// A replica on a database of its test, with both ports open.
 pub(crate) struct TestApp {
     pub(crate) app: Arc<App>,
-    pub(crate) operators: SocketAddr,
+    pub(crate) relays: SocketAddr,
+    /// A connection to the operators' port.
+    pub(crate) channel: Channel,
     /// Text of an operator's token.
     pub(crate) token: String,
+    pub(crate) database: Arc<TestDatabase>,
+    key: Arc<LocalFile>,
     _server: Server,
-    _folder: tempfile::TempDir,
-    _database: TestDatabase,
+    background: Mutex<JoinSet<()>>,
 }
 
 impl TestApp {
     pub(crate) async fn start() -> Self {
-        let database = test_database::fresh().await;
+        Self::start_at(Clock::system()).await
+    }
+
+    /// Starts with another clock than the machine's.
+    pub(crate) async fn start_at(clock: Clock) -> Self {
+        let database = Arc::new(test_database::fresh().await);
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::system();
-        let key = LocalFile::load_or_create(&folder.path().join("master.key")).unwrap();
-        let app = build(&database, Vault::new(Arc::new(key)), clock.clone()).await;
-        let mut db = app.pool.acquire().await.unwrap();
+        let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
+        let mut db = database.pool.acquire().await.unwrap();
         let token = bootstrap::first_operator_token(&mut db, &clock).await.unwrap().unwrap();
         drop(db);
+        Self::replica(database, key, token.expose_secret().to_owned(), clock).await
+    }
 
+    /// Another replica on the same database.
+    pub(crate) async fn beside(&self) -> Self {
+        let (database, key) = (Arc::clone(&self.database), Arc::clone(&self.key));
+        Self::replica(database, key, self.token.clone(), self.app.clock.clone()).await
+    }
+
+    /// Ends what runs beside the calls, as `kill -9` would.
+    pub(crate) fn stop(&self) {
+        self.background.lock().unwrap().abort_all();
+    }
+
+    async fn replica(
+        database: Arc<TestDatabase>,
+        key: Arc<LocalFile>,
+        token: String,
+        clock: Clock,
+    ) -> Self {
+        let vault = Vault::new(Arc::<LocalFile>::clone(&key));
+        let app = build(&database, vault, clock).await;
         let any = "127.0.0.1:0".parse().unwrap();
         let ports = Ports::bind(any, any).unwrap();
-        let (_, operators) = ports.addresses().unwrap();
+        let (relays, operators) = ports.addresses().unwrap();
         let issuer = Arc::clone(&app);
         let serving = Serving {
             relays: relay_port::routes(&app),
@@ -74,14 +110,19 @@ impl TestApp {
             tracker: app.tracker.clone(),
         };
         let server = Server::start(ports, serving).unwrap();
-        let token = secrecy::ExposeSecret::expose_secret(&token).to_owned();
-        Self { app, operators, token, _server: server, _folder: folder, _database: database }
-    }
-
-    /// A connection to the operators' port.
-    pub(crate) async fn channel(&self) -> Channel {
-        let tls = client(&self.app.authority.trust_roots(), None);
-        channel(self.operators, tls).await.unwrap()
+        replicas::begin(&app.pool, &app.clock, app.replica).await.unwrap();
+        let background = lifecycle::spawn_background(&app);
+        let channel = channel(operators, client(&app.authority.trust_roots(), None));
+        Self {
+            app,
+            relays,
+            channel,
+            token,
+            database,
+            key,
+            _server: server,
+            background: Mutex::new(background),
+        }
     }
 }
 
@@ -137,11 +178,8 @@ pub(crate) fn client(
     TlsConnector::from(Arc::new(config))
 }
 
-/// Connects to a port of this machine as `localhost`.
-pub(crate) async fn channel(
-    at: SocketAddr,
-    tls: TlsConnector,
-) -> Result<Channel, tonic::transport::Error> {
+/// A port of this machine as `localhost`; connects when first used.
+pub(crate) fn channel(at: SocketAddr, tls: TlsConnector) -> Channel {
     let connect = service_fn(move |_| {
         let tls = tls.clone();
         async move {
@@ -149,7 +187,7 @@ pub(crate) async fn channel(
             tls.connect(name, TcpStream::connect(at).await?).await.map(TokioIo::new)
         }
     });
-    Endpoint::from_static("http://localhost").connect_with_connector(connect).await
+    Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
 }
 
 /// Calls a unary rpc by its path, with a token where given.

@@ -5,12 +5,14 @@ use ekiden_proto::relay::v1::{
     Heartbeat, Hello, Reconnect, SessionParameters, SessionRequest, SessionResponse, SettingsPhase,
     SettingsStatus, UpToDate, session_request::Message as Up, session_response::Message as Down,
 };
+use ekiden_telemetry::propagation;
 use prost::Message;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
 };
 use tonic::{Code, Status, Streaming};
+use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
 use super::{
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     app::App,
     error::Error,
+    names::RelayName,
     pki::RelayIdentity,
     sessions::Head,
     store::relays::{self, Opening, StatusRow},
@@ -73,21 +76,18 @@ pub(super) async fn hold(
         Err(_) => Err(Error::invalid("message", "no Hello came within 10 s")),
     };
     let mut session = match opened {
-        Ok((epoch, reported, head)) => {
-            let id = Uuid::now_v7();
-            Session {
-                app,
-                identity,
-                id,
-                epoch,
-                reported,
-                head,
-                down,
-                sequence: 0,
-                unsaved: None,
-                sent_at: Instant::now(),
-            }
-        }
+        Ok((id, epoch, reported, head)) => Session {
+            app,
+            identity,
+            id,
+            epoch,
+            reported,
+            head,
+            down,
+            sequence: 0,
+            unsaved: None,
+            sent_at: Instant::now(),
+        },
         Err(error) => {
             app.metrics.call_error(METHOD, error.reason().to_owned());
             down.send(Err(error.into())).await.ok();
@@ -114,14 +114,15 @@ fn unreadable() -> Error {
     Error::invalid("message", "it cannot be read, or is larger than 64 KiB")
 }
 
-type Opened = (i64, Reported, watch::Receiver<Option<Arc<Head>>>);
+type Opened = (Uuid, i64, Reported, watch::Receiver<Option<Arc<Head>>>);
 
 async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opened, Error> {
     let fleet = identity.fleet();
     let description = described(hello.description.unwrap_or_default())?;
     let number = |value: u64| i64::try_from(value).unwrap_or(0);
+    let session = Uuid::now_v7();
     let opening = Opening {
-        session: Uuid::now_v7(),
+        session,
         replica: app.replica,
         serial: &identity.serial,
         running_revision: number(hello.running_revision),
@@ -142,7 +143,7 @@ async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opene
         rejected: rejected.into_iter().map(i64::unsigned_abs).collect(),
         ..Reported::default()
     };
-    Ok((epoch, reported, head))
+    Ok((session, epoch, reported, head))
 }
 
 struct Session {
@@ -237,7 +238,18 @@ impl Session {
                 Some(Offer::UpToDate) => {
                     self.send(Down::UpToDate(UpToDate { revision: desired.revision })).await?
                 }
-                Some(Offer::Snapshot) => self.send(Down::Snapshot(head.snapshot.clone())).await?,
+                Some(Offer::Snapshot) => {
+                    let mut snapshot = head.snapshot.clone();
+                    let span = tracing::info_span!(
+                        "push settings",
+                        tenant.id = Empty,
+                        fleet.id = Empty,
+                        relay.id = Empty,
+                        revision = snapshot.revision
+                    );
+                    let span = self.push(span, &mut snapshot.traceparent, &mut snapshot.tracestate);
+                    self.send(Down::Snapshot(snapshot)).instrument(span).await?
+                }
                 Some(Offer::Keys) => {
                     let fleet = self.identity.fleet();
                     match self
@@ -246,7 +258,18 @@ impl Session {
                         .open(&self.app.pool, &self.app.vault, &fleet, &head)
                         .await
                     {
-                        Ok(bundle) => self.send(Down::KeyBundle(bundle.message())).await?,
+                        Ok(bundle) => {
+                            let mut bundle = bundle.message();
+                            let span = tracing::info_span!(
+                                "push keys",
+                                tenant.id = Empty,
+                                fleet.id = Empty,
+                                relay.id = Empty,
+                                secret_version = bundle.secret_version
+                            );
+                            let span = self.push(span, &mut bundle.traceparent, &mut String::new());
+                            self.send(Down::KeyBundle(bundle)).instrument(span).await?
+                        }
                         Err(error @ Error::Unavailable { .. }) => {
                             // The relay works on with the keys it has; the next wake tries again.
                             tracing::info!(error = %error, "Keys wait for the database");
@@ -258,6 +281,19 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Names the relay in the span of what is about to be sent and hangs it below the change that made it; the message then
+    /// carries the span's own context, so that what the relay does hangs below that. The settings' bytes stay shared.
+    fn push(&self, span: Span, traceparent: &mut String, tracestate: &mut String) -> Span {
+        propagation::set_parent(&span, traceparent, tracestate);
+        let RelayName { tenant, fleet, relay } = &self.identity.name;
+        span.record("tenant.id", tenant).record("fleet.id", fleet).record("relay.id", relay);
+        let own = span.in_scope(propagation::current_traceparent);
+        if !own.0.is_empty() {
+            (*traceparent, *tracestate) = own;
+        }
+        span
     }
 
     /// Takes a message; false: a newer session has taken over.
@@ -371,6 +407,9 @@ impl Session {
             End::Refused(_) => "refused",
         };
         self.app.metrics.session_ended(cause);
+        if let End::Refused(error) = &end {
+            tracing::info!(relay.id = self.identity.name.relay, error = %error, "A session is refused");
+        }
         tracing::info!(relay.id = self.identity.name.relay, session.id = %self.id, cause, "A session ended");
         let left = matches!(end, End::Goodbye);
         match end {

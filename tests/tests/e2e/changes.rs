@@ -87,7 +87,7 @@ async fn a_new_collector_host_is_used_by_every_relay_within_a_second_and_cuts_no
         operator.change_endpoints(&run.customer.otlp_collector, endpoints).await?;
         *time = arrives_through_all(&run, &vendor, &run.customer.key).await?;
         bystander.passes().await?;
-        let above = ["/UpdateCollector", "commit revision"];
+        let above = ["/UpdateCollector", "commit revision", "push settings"];
         each_relay_is_in_the_trace(&run, &trace_id, &above, "apply settings").await?;
         vendors.push(vendor);
     }
@@ -112,7 +112,13 @@ async fn a_new_key_is_used_by_every_relay_within_a_second_and_makes_no_revision(
         *time = arrives_through_all(&run, &run.customer.otlp_vendor, &key).await?;
         run.customer.otlp_vendor.records().accept_keys(&[&key]);
         bystander.passes().await?;
-        each_relay_is_in_the_trace(&run, &trace_id, &["/UpdateAccessKey"], "apply keys").await?;
+        each_relay_is_in_the_trace(
+            &run,
+            &trace_id,
+            &["/UpdateAccessKey", "push keys"],
+            "apply keys",
+        )
+        .await?;
         old = key;
     }
     mostly_within_a_second(times);

@@ -304,7 +304,7 @@ async fn no_rpc_answers_without_a_credential_or_with_one_that_is_wrong_or_revoke
     let _: RevokeApiTokenResponse =
         world.call("ApiTokenService/RevokeApiToken", request).await.unwrap();
 
-    let mut altered = world.app.token.clone();
+    let mut altered = world.token.clone();
     let last = altered.pop();
     altered.push(if last == Some('A') { 'B' } else { 'A' });
     for (token, why) in [

@@ -1,0 +1,101 @@
+//! Which certificates count.
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering::Relaxed},
+};
+
+use rcgen::{BasicConstraints, IsCa, Issuer};
+use time::OffsetDateTime;
+
+use super::*;
+use crate::clock::Clock;
+
+#[tokio::test]
+async fn a_crash_between_issue_and_use_of_a_renewed_certificate_heals() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let first = enrolled(&app, "acme").await;
+    let lost = first.renew(&app).await.unwrap();
+    // The relay never came to use it; what it has still counts, and what was issued does too.
+    let second = first.renew(&app).await.unwrap();
+    second.joined(&app).await;
+    let third = second.renew(&app).await.unwrap();
+    third.joined(&app).await;
+    assert_eq!(third.name, first.name);
+
+    for (old, what) in [(&lost, "the lost one"), (&first, "the first")] {
+        let status = old.renew(&app).await.err().unwrap();
+        assert_eq!(reason(&status), "RELAY_UNKNOWN", "{what}");
+        let status = refused(&app, old).await;
+        assert_eq!(reason(&status), "RELAY_UNKNOWN", "{what}");
+    }
+}
+
+/// How a session is refused, at its opening or in place of its first message.
+async fn refused(app: &TestApp, device: &Device) -> Status {
+    match device.session(app, Hello::default()).await {
+        Err(status) => status,
+        Ok(mut stream) => stream.next().await.unwrap_err(),
+    }
+}
+
+/// What the server's TLS said; the connection never came to carry a call.
+fn alert(status: &Status) -> String {
+    format!("{status:?}")
+}
+
+#[tokio::test]
+async fn no_certificate_or_one_of_another_authority_opens_nothing() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let mut bystander = enrolled(&app, "acme").await.joined(&app).await;
+    let bare = Device { name: String::new(), key: KeyPair::generate().unwrap(), chain: vec![] };
+    let anyone =
+        test_app::channel(app.relays, test_app::client(&app.app.authority.trust_roots(), None));
+    let mut client = SessionServiceClient::new(anyone.clone());
+    let status = client.session(tokio_stream::empty()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let renewed: Result<RenewResponse, _> = test_app::call(
+        &anyone,
+        None,
+        "/ekiden.relay.v1.EnrollmentService/Renew",
+        RenewRequest { csr: csr(&bare.key, None) },
+    )
+    .await;
+    assert_eq!(renewed.unwrap_err().code(), Code::Unauthenticated);
+
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let other = Issuer::new(params, KeyPair::generate().unwrap());
+    let real = enrolled(&app, "acme").await;
+    let mut params = CertificateParams::default();
+    let uri = format!("spiffe://ekiden.internal/{}", real.name);
+    params.subject_alt_names = vec![SanType::URI(uri.as_str().try_into().unwrap())];
+    let key = KeyPair::generate().unwrap();
+    let forged = params.signed_by(&key, &other).unwrap().der().clone();
+    let forged = Device { name: real.name.clone(), key, chain: vec![forged] };
+    let status = refused(&app, &forged).await;
+    assert!(alert(&status).contains("UnknownCA"), "{status:?}");
+
+    real.joined(&app).await;
+    change(&app, "acme", "moved.test").await;
+    let snapshot = bystander.snapshot().await;
+    assert!(snapshot.revision >= 1);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_opens_nothing() {
+    let ahead = Arc::new(AtomicI64::new(0));
+    let offset = Arc::clone(&ahead);
+    let clock = Clock::from_fn(move || {
+        OffsetDateTime::now_utc() - time::Duration::seconds(offset.load(Relaxed))
+    });
+    // Issued two hours ago by a clock that lagged, for one hour.
+    ahead.store(7200, Relaxed);
+    let app = TestApp::start_at(clock).await;
+    customer(&app, "acme").await;
+    let relay = enrolled(&app, "acme").await;
+    ahead.store(0, Relaxed);
+    let status = refused(&app, &relay).await;
+    assert!(alert(&status).contains("CertificateExpired"), "{status:?}");
+}

@@ -1,0 +1,116 @@
+//! Who gets a certificate, and whose name is in it.
+use rcgen::PKCS_ED25519;
+
+use super::*;
+
+#[tokio::test]
+async fn each_token_that_does_not_admit_is_refused_for_a_reason_of_its_own() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let key = KeyPair::generate().unwrap();
+    let refused = async |text: &str, why: &str| {
+        let status = send_enrollment(&app, text, csr(&key, None)).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{why}: {status:?}");
+        assert_eq!(reason(&status), why);
+    };
+    let made = token(&app, "acme", 1).await;
+    let mut altered = made.text.clone();
+    altered.pop();
+    altered.push('!');
+    refused("nonsense", "ENROLLMENT_TOKEN_UNKNOWN").await;
+    refused(&altered, "ENROLLMENT_TOKEN_UNKNOWN").await;
+    refused(&app.token, "ENROLLMENT_TOKEN_UNKNOWN").await;
+    send_enrollment(&app, &made.text, csr(&key, None)).await.unwrap();
+    refused(&made.text, "ENROLLMENT_TOKEN_USED_UP").await;
+
+    let made = token(&app, "acme", 5).await;
+    let name = made.enrollment_token.unwrap().name;
+    let request = RevokeEnrollmentTokenRequest { name, ..Default::default() };
+    let _: RevokeEnrollmentTokenResponse =
+        app.call("EnrollmentTokenService/RevokeEnrollmentToken", request).await.unwrap();
+    refused(&made.text, "ENROLLMENT_TOKEN_REVOKED").await;
+
+    let made = token(&app, "acme", 1).await;
+    execute(&app, "update enrollment_tokens set expires_at = now() - interval '1 s' where uses = 0 and revoked_at is null").await;
+    refused(&made.text, "ENROLLMENT_TOKEN_EXPIRED").await;
+
+    let made = token(&app, "acme", 1).await;
+    let request =
+        DeleteFleetRequest { name: "tenants/acme/fleets/tokyo".to_owned(), ..Default::default() };
+    let _: DeleteFleetResponse = app.call("FleetService/DeleteFleet", request).await.unwrap();
+    refused(&made.text, "ENROLLMENT_TOKEN_UNKNOWN").await;
+}
+
+async fn execute(app: &TestApp, sql: &str) {
+    crate::test_database::execute(&mut app.app.pool.acquire().await.unwrap(), sql).await;
+}
+
+#[tokio::test]
+async fn a_token_of_five_uses_admits_five_of_twenty_that_come_at_once() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let made = token(&app, "acme", 5).await;
+    let key = KeyPair::generate().unwrap();
+    let all = (0..20).map(|_| send_enrollment(&app, &made.text, csr(&key, None)));
+    let answers = futures_util::future::join_all(all).await;
+    let (admitted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(admitted.len(), 5);
+    assert!(refused.iter().all(|r| reason(r.as_ref().unwrap_err()) == "ENROLLMENT_TOKEN_USED_UP"));
+    let name = made.enrollment_token.unwrap().name;
+    let got: GetEnrollmentTokenResponse = app
+        .call("EnrollmentTokenService/GetEnrollmentToken", GetEnrollmentTokenRequest { name })
+        .await
+        .unwrap();
+    assert_eq!(got.enrollment_token.unwrap().uses, 5);
+    let listed: ListAuditEventsResponse = app
+        .call(
+            "AuditService/ListAuditEvents",
+            ListAuditEventsRequest { parent: "tenants/acme".to_owned(), ..Default::default() },
+        )
+        .await
+        .unwrap();
+    let enrollments: Vec<_> =
+        listed.audit_events.iter().filter(|e| e.method.ends_with("/Enroll")).collect();
+    assert_eq!(enrollments.len(), 5);
+    assert!(
+        enrollments
+            .iter()
+            .all(|e| e.peer.starts_with("127.0.0.1") && e.actor.contains("/enrollmentTokens/")),
+        "{enrollments:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_good_names_the_csr_and_spends_no_token() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let made = token(&app, "acme", 1).await;
+    let key = KeyPair::generate().unwrap();
+    let good = csr(&key, None);
+    let mut bad_signature = good.clone();
+    *bad_signature.last_mut().unwrap() ^= 1;
+    let mut followed = good.clone();
+    followed.push(0);
+    let other = "spiffe://ekiden.internal/tenants/globex/fleets/tokyo/relays/r-1";
+    let own = "spiffe://ekiden.internal/tenants/acme/fleets/tokyo/relays/r-1";
+    let mut named = CertificateParams::new(["vendor.test".to_owned()]).unwrap();
+    named.distinguished_name = DistinguishedName::new();
+    for (bad, what) in [
+        (vec![], "nothing"),
+        (b"garbage".to_vec(), "garbage"),
+        (vec![0x30; 9000], "too long"),
+        (bad_signature, "a bad signature"),
+        (followed, "something after it"),
+        (csr(&KeyPair::generate_for(&PKCS_ED25519).unwrap(), None), "Ed25519"),
+        (csr(&key, Some(other)), "another tenant's name"),
+        (csr(&key, Some(own)), "a name it cannot know"),
+        (named.serialize_request(&key).unwrap().der().to_vec(), "a DNS name"),
+    ] {
+        let status = send_enrollment(&app, &made.text, bad).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        let details = status.get_details_bad_request().unwrap();
+        assert_eq!(details.field_violations[0].field, "csr", "{what}");
+    }
+    let answer = send_enrollment(&app, &made.text, good).await.unwrap();
+    assert!(answer.relay.starts_with("tenants/acme/fleets/tokyo/relays/"));
+}
