@@ -61,6 +61,8 @@ pub struct ServerSettings {
     pub trust_domain: String,
     /// Life of a relay's certificate.
     pub relay_certificate_lifetime: Duration,
+    /// How long after its end a relay may still renew its certificate.
+    pub relay_renewal_grace: Duration,
     /// How often a relay reports its health.
     pub health_interval: Duration,
     /// How often a session carries a message each way at least.

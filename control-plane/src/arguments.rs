@@ -201,6 +201,17 @@ struct Given {
     )]
     relay_certificate_lifetime: String,
 
+    /// How long after its end a relay's certificate can still be renewed, 0 to 2592000: what an outage of this server may
+    /// last before relays need new enrollment tokens. It opens no session in that time.
+    #[arg(
+        long,
+        env = "EKIDEN_RELAY_RENEWAL_GRACE",
+        global = true,
+        default_value = "604800",
+        value_name = "SECONDS"
+    )]
+    relay_renewal_grace: String,
+
     /// How often a relay reports its health, 1 to 3600.
     #[arg(
         long,
@@ -267,6 +278,8 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
     let trust_domain = problems.trust_domain(&given.trust_domain);
     let lifetime = &given.relay_certificate_lifetime;
     let lifetime = problems.seconds("relay-certificate-lifetime", lifetime, 5..=86_400);
+    let grace = &given.relay_renewal_grace;
+    let grace = problems.seconds("relay-renewal-grace", grace, 0..=2_592_000);
     let health = problems.seconds("health-interval", &given.health_interval, 1..=3600);
     let heartbeat = problems.seconds("heartbeat-interval", &given.heartbeat_interval, 1..=300);
 
@@ -282,6 +295,7 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
                 server_names: server_names?,
                 trust_domain: trust_domain?,
                 relay_certificate_lifetime: lifetime?,
+                relay_renewal_grace: grace?,
                 health_interval: health?,
                 heartbeat_interval: heartbeat?,
             },

@@ -150,6 +150,7 @@ async fn run(
                 issuing.authority.issue_server(&issuing.settings.server_names, issuing.clock.now())
             }),
             relay_roots: app.authority.trust_roots(),
+            relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: settings.operator_plaintext,
             pool: app.pool.clone(),
             metrics: app.metrics.clone(),

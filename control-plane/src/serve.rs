@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 mod calls;
 mod handshake;
 mod health;
+mod late;
 mod peer;
 mod port;
 #[cfg(test)]
@@ -60,6 +61,8 @@ pub struct Serving {
     pub issue: Issue,
     /// Roots of the relays' certificates.
     pub relay_roots: Vec<CertificateDer<'static>>,
+    /// How long after its end a relay's certificate still opens a connection, to be renewed.
+    pub relay_renewal_grace: Duration,
     /// Operators connect without TLS.
     pub operator_plaintext: bool,
     /// Health follows it.
@@ -109,7 +112,8 @@ impl Server {
     /// No certificate could be issued, or the descriptors for reflection are damaged.
     pub fn start(ports: Ports, serving: Serving) -> anyhow::Result<Self> {
         let certificate = ServerCertificate::new(serving.issue)?;
-        let for_relays = certificate.for_relays(serving.relay_roots)?;
+        let for_relays =
+            certificate.for_relays(serving.relay_roots, serving.relay_renewal_grace)?;
         let for_operators = match serving.operator_plaintext {
             true => None,
             false => Some(certificate.for_operators()?),

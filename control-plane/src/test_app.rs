@@ -104,6 +104,7 @@ impl TestApp {
                 issuer.authority.issue_server(names, issuer.clock.now())
             }),
             relay_roots: app.authority.trust_roots(),
+            relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: false,
             pool: app.pool.clone(),
             metrics: app.metrics.clone(),
@@ -151,6 +152,7 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> 
             server_names: vec!["localhost".to_owned()],
             trust_domain: "ekiden.internal".to_owned(),
             relay_certificate_lifetime: Duration::from_secs(3600),
+            relay_renewal_grace: Duration::from_secs(3 * 3600),
             health_interval: Duration::from_secs(10),
             heartbeat_interval: Duration::from_secs(20),
         },

@@ -1,5 +1,6 @@
 //! Who a relay is, by the certificate that it proved to hold.
 use rustls_pki_types::CertificateDer;
+use time::OffsetDateTime;
 use tonic::Request;
 use uuid::Uuid;
 use x509_parser::{
@@ -22,14 +23,36 @@ pub struct RelayIdentity {
     pub id: Uuid,
     /// Serial number of the certificate it showed.
     pub serial: Vec<u8>,
+    /// When that certificate ends.
+    pub ends_at: OffsetDateTime,
 }
 
 impl RelayIdentity {
-    /// The identity of a call's sender; TLS has checked the certificate's chain and life.
+    /// The identity of a call's sender, whose certificate lasts; TLS has checked its chain.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] without a certificate, with one that has ended, or with one that names no relay of this
+    /// trust domain.
+    pub fn of<T>(
+        request: &Request<T>,
+        trust_domain: &str,
+        now: OffsetDateTime,
+    ) -> Result<Self, Error> {
+        let identity = Self::even_ended(request, trust_domain)?;
+        if identity.ends_at < now {
+            return Err(Error::Unauthenticated {
+                reason: "RELAY_CERTIFICATE_EXPIRED",
+                description: "the client certificate has ended: Renew gives another for it",
+            });
+        }
+        Ok(identity)
+    }
+
+    /// The same for a certificate that may have ended, no longer ago than TLS lets in.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a certificate, or with one that names no relay of this trust domain.
-    pub fn of<T>(request: &Request<T>, trust_domain: &str) -> Result<Self, Error> {
+    pub fn even_ended<T>(request: &Request<T>, trust_domain: &str) -> Result<Self, Error> {
         let certificate =
             request.extensions().get::<PeerCertificate>().and_then(|peer| peer.0.as_ref());
         let Some(certificate) = certificate else {
@@ -57,7 +80,8 @@ impl RelayIdentity {
         let name = uri.strip_prefix("spiffe://")?.strip_prefix(trust_domain)?.strip_prefix('/')?;
         let name = RelayName::parse("certificate", name).ok()?;
         let id = Uuid::try_parse(&name.relay).ok()?;
-        Some(Self { name, id, serial: certificate.raw_serial().to_vec() })
+        let ends_at = certificate.validity().not_after.to_datetime();
+        Some(Self { name, id, serial: certificate.raw_serial().to_vec(), ends_at })
     }
 
     /// Its fleet.

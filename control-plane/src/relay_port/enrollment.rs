@@ -116,7 +116,7 @@ impl EnrollmentService for Enrollment {
         request: Request<RenewRequest>,
     ) -> Result<Response<RenewResponse>, Status> {
         let _admitted = self.admit()?;
-        let identity = RelayIdentity::of(&request, self.app.authority.trust_domain())?;
+        let identity = RelayIdentity::even_ended(&request, self.app.authority.trust_domain())?;
         let csr = CertificateRequest::read(&request.get_ref().csr)?;
         csr.names_only(Some(&self.app.authority.spiffe_id(&identity.name)))?;
 

@@ -23,6 +23,10 @@ impl Sessions {
     pub(super) fn new(app: &Arc<App>) -> Self {
         Self { app: Arc::clone(app) }
     }
+
+    fn relay<T>(&self, request: &Request<T>) -> Result<RelayIdentity, Error> {
+        RelayIdentity::of(request, self.app.authority.trust_domain(), self.app.clock.now())
+    }
 }
 
 #[tonic::async_trait]
@@ -33,7 +37,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<Streaming<SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let identity = RelayIdentity::of(&request, self.app.authority.trust_domain())?;
+        let identity = self.relay(&request)?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let app = Arc::clone(&self.app);
         self.app.tracker.spawn(session::hold(app, identity, request.into_inner(), sender));
@@ -44,7 +48,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<GetSettingsRequest>,
     ) -> Result<Response<GetSettingsResponse>, Status> {
-        let identity = RelayIdentity::of(&request, self.app.authority.trust_domain())?;
+        let identity = self.relay(&request)?;
         let fleet = identity.fleet();
         let head = self.app.heads.follow(&self.app.pool, &fleet).await.map_err(Error::from)?;
         let head = head.borrow().clone().ok_or_else(|| Error::not_found(&fleet))?;

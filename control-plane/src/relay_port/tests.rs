@@ -7,10 +7,11 @@ use std::{net::SocketAddr, time::Duration};
 use ekiden_proto::{
     admin::v1::*,
     relay::v1::{
-        EnrollRequest, EnrollResponse, Hello, KeyStatus, RelayDescription, RenewRequest,
-        RenewResponse, SessionRequest, SessionResponse, SettingsPhase, SettingsSnapshot,
-        SettingsStatus, Violation, enroll_request::Proof, session_request::Message as Up,
-        session_response::Message as Down, session_service_client::SessionServiceClient,
+        EnrollRequest, EnrollResponse, GetSettingsRequest, GetSettingsResponse, Hello, KeyStatus,
+        RelayDescription, RenewRequest, RenewResponse, SessionRequest, SessionResponse,
+        SettingsPhase, SettingsSnapshot, SettingsStatus, Violation, enroll_request::Proof,
+        session_request::Message as Up, session_response::Message as Down,
+        session_service_client::SessionServiceClient,
     },
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};

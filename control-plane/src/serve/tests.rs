@@ -85,6 +85,7 @@ impl World {
             operators: Routes::new(odd.clone()),
             issue: Box::new(move || Ok(issuer.issue("localhost"))),
             relay_roots: vec![ca.1.clone()],
+            relay_renewal_grace: Duration::ZERO,
             operator_plaintext: false,
             pool: database.pool.clone(),
             metrics: Metrics::new(),
@@ -322,7 +323,8 @@ async fn each_failed_handshake_has_its_cause() {
     let issuer = Arc::clone(&ca);
     let certificate =
         ServerCertificate::new(Box::new(move || Ok(issuer.issue("localhost")))).unwrap();
-    let acceptor = TlsAcceptor::from(certificate.for_relays(vec![ca.1.clone()]).unwrap());
+    let acceptor =
+        TlsAcceptor::from(certificate.for_relays(vec![ca.1.clone()], Duration::ZERO).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let refused = async |client: Pin<Box<dyn Future<Output = ()> + Send>>| {

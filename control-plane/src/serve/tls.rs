@@ -13,6 +13,8 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
+use super::late::LateCertificates;
+
 /// How often a new certificate is issued; each lasts a day.
 const RENEW_EVERY: Duration = Duration::from_secs(8 * 3600);
 /// How soon a failed renewal is tried again.
@@ -76,24 +78,26 @@ impl ServerCertificate {
         }
     }
 
-    /// Relays: TLS 1.3; a client certificate of these roots, or none, which only enrollment accepts.
+    /// Relays: TLS 1.3; a client certificate of these roots that ended at most `grace` ago, or none, which only enrollment
+    /// accepts.
     ///
     /// Nothing is resumed: each connection shows a certificate that is valid now, and holds no session state.
     pub(super) fn for_relays(
         self: &Arc<Self>,
         roots: Vec<CertificateDer<'static>>,
+        grace: Duration,
     ) -> anyhow::Result<Arc<ServerConfig>> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root).context("a root of ours is no certificate authority")?;
         }
-        let verifier =
+        let checked =
             WebPkiClientVerifier::builder_with_provider(store.into(), Arc::clone(&self.provider))
                 .allow_unauthenticated()
                 .build()?;
         let config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(verifier);
+            .with_client_cert_verifier(Arc::new(LateCertificates { checked, grace }));
         Ok(self.finish(config))
     }
 

@@ -65,19 +65,25 @@ impl Keeper {
         mut view: watch::Receiver<View>,
         mut random: impl FnMut() -> f64 + Send,
     ) {
-        let mut current = self.load();
+        let (mut current, mut ended) = match self.load() {
+            Some(held) if held.valid_for(self.clock.now(), LEAST_LIFE) => (Some(held), None),
+            ended => (None, ended),
+        };
         let mut retries = Retries::default();
         loop {
             let held = match current.take() {
                 Some(held) => held,
-                None => self.enroll_until_done(&mut retries, &mut random).await,
+                None => self.enroll_until_done(ended.take(), &mut retries, &mut random).await,
             };
             identity.send_replace(Some(Arc::clone(&held)));
             let since = Instant::now();
             current = match self.outlive(&held, &mut view, &mut random).await {
                 Next::Renewed(renewed) => Some(renewed),
                 Next::Ended => {
-                    tracing::info!(relay.id = %held.relay.relay, "The certificate has ended: the relay enrolls anew");
+                    tracing::info!(relay.id = %held.relay.relay, "The certificate has ended: the relay renews it late, or enrolls anew");
+                    // One that has ended as soon as it was had: a clock is off, and asking faster does not cure it.
+                    sleep(retries.lost(since.elapsed(), Duration::ZERO, random())).await;
+                    ended = Some(held);
                     None
                 }
                 Next::Refused => {
@@ -86,7 +92,7 @@ impl Keeper {
                     let wait = retries.lost(since.elapsed(), Duration::ZERO, random());
                     let replace = async {
                         sleep(wait).await;
-                        self.enroll_until_done(&mut retries, &mut random).await
+                        self.enroll_until_done(None, &mut retries, &mut random).await
                     };
                     tokio::select! {
                         enrolled = replace => Some(enrolled),
@@ -106,9 +112,9 @@ impl Keeper {
                 tracing::info!(relay.id = %identity.relay.relay, "The identity from disk still counts");
                 Some(identity)
             }
-            Ok(Some(_)) => {
-                tracing::info!("The certificate on disk has ended: enrolling anew");
-                None
+            Ok(Some(identity)) => {
+                tracing::info!(relay.id = %identity.relay.relay, "The certificate on disk has ended: the relay renews it late, or enrolls anew");
+                Some(identity)
             }
             Ok(None) => None,
             Err(error) => {
@@ -124,12 +130,17 @@ impl Keeper {
         }
     }
 
+    /// Gets an identity in place of one that `ended`, or a first one.
     async fn enroll_until_done(
         &self,
+        mut ended: Option<Arc<Identity>>,
         retries: &mut Retries,
         random: &mut impl FnMut() -> f64,
     ) -> Arc<Identity> {
         loop {
+            if let Some(renewed) = self.renew_late(&mut ended).await {
+                return renewed;
+            }
             let wait = match self.enroll().await {
                 Ok(identity) => {
                     let name = &identity.relay;
@@ -147,7 +158,7 @@ impl Keeper {
                 }
                 Err(Attempt::Failed(error)) if error.is_permanent() => {
                     let message = format!(
-                        "{}. Make a new enrollment token (ekidenctl token create) and give it to this relay; it tries \
+                        "{}. Make a new enrollment token (`ekidenctl enrollment-token create`) and give it to this relay; it tries \
                          again by itself",
                         chain(&error)
                     );
@@ -163,6 +174,27 @@ impl Keeper {
                 }
             };
             sleep(wait).await;
+        }
+    }
+
+    /// Tries once to renew what has `ended`; forgets it when the control plane does not know it any more. A relay that was
+    /// cut off for longer than its certificate lasted needs no new token so.
+    async fn renew_late(&self, ended: &mut Option<Arc<Identity>>) -> Option<Arc<Identity>> {
+        let held = ended.as_ref()?;
+        match renew(&self.dialer, held).await {
+            Ok(renewed) => {
+                tracing::info!(relay.id = %renewed.relay.relay, "The certificate that had ended is renewed");
+                self.save(&renewed);
+                self.message.send_replace(String::new());
+                Some(renewed)
+            }
+            Err(error) => {
+                tracing::info!(error = %chain(&error), "The certificate that has ended is not renewed: the relay enrolls anew");
+                if error.is_permanent() {
+                    *ended = None;
+                }
+                None
+            }
         }
     }
 

@@ -17,13 +17,22 @@ struct Kept {
 
 impl Kept {
     fn start(control_plane: &FakeControlPlane, folder: &Path, token: Option<&str>) -> Self {
+        Self::start_at(control_plane, folder, token, Clock::system())
+    }
+
+    fn start_at(
+        control_plane: &FakeControlPlane,
+        folder: &Path,
+        token: Option<&str>,
+        clock: Clock,
+    ) -> Self {
         let message = watch::Sender::new(String::new());
         let keeper = Keeper {
             dialer: control_plane.dialer(),
             store: Store::new(StateDir::open(folder).unwrap()),
             token: token.map(|token| TokenSource::Text(SecretString::from(token))),
             description: RelayDescription::default(),
-            clock: Clock::system(),
+            clock,
             message: message.clone(),
         };
         let (identity, view) = (watch::Sender::new(None), watch::Sender::new(View::default()));
@@ -80,6 +89,20 @@ async fn an_identity_is_renewed_in_time_with_a_new_key_and_the_same_name() {
     assert_eq!((control_plane.enrollments(), control_plane.renewals()), (1, 1));
     let saved = Store::new(StateDir::open(folder.path()).unwrap()).load().unwrap().unwrap();
     assert_eq!(saved.chain, renewed.chain);
+}
+
+#[tokio::test]
+async fn an_identity_that_ended_while_the_relay_was_away_is_renewed_without_a_token() {
+    let control_plane = FakeControlPlane::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let first = Kept::start(&control_plane, folder.path(), Some(TOKEN)).next(|_| true).await;
+    // What was issued for an hour has ended by this clock.
+    let later = Clock::from_fn(|| OffsetDateTime::now_utc() + Duration::from_secs(2 * 3600));
+    let mut kept = Kept::start_at(&control_plane, folder.path(), Some("ekr_01_used-up"), later);
+    let renewed = kept.next(|_| true).await;
+    assert_eq!(renewed.relay, first.relay);
+    assert_ne!(renewed.chain, first.chain);
+    assert_eq!(control_plane.enrollments(), 1);
 }
 
 #[tokio::test]

@@ -83,19 +83,42 @@ async fn no_certificate_or_one_of_another_authority_opens_nothing() {
     assert!(snapshot.revision >= 1);
 }
 
-#[tokio::test]
-async fn an_expired_certificate_opens_nothing() {
-    let ahead = Arc::new(AtomicI64::new(0));
-    let offset = Arc::clone(&ahead);
+/// A relay whose certificate of one hour was issued so long ago.
+async fn issued_ago(ago: Duration) -> (TestApp, Device) {
+    let behind = Arc::new(AtomicI64::new(ago.as_secs().cast_signed()));
+    let lag = Arc::clone(&behind);
     let clock = Clock::from_fn(move || {
-        OffsetDateTime::now_utc() - time::Duration::seconds(offset.load(Relaxed))
+        OffsetDateTime::now_utc() - time::Duration::seconds(lag.load(Relaxed))
     });
-    // Issued two hours ago by a clock that lagged, for one hour.
-    ahead.store(7200, Relaxed);
     let app = TestApp::start_at(clock).await;
     customer(&app, "acme").await;
     let relay = enrolled(&app, "acme").await;
-    ahead.store(0, Relaxed);
+    behind.store(0, Relaxed);
+    (app, relay)
+}
+
+#[tokio::test]
+async fn a_certificate_that_ended_lately_can_be_renewed_and_nothing_else() {
+    let (app, relay) = issued_ago(Duration::from_secs(2 * 3600)).await;
     let status = refused(&app, &relay).await;
+    assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    assert_eq!(reason(&status), "RELAY_CERTIFICATE_EXPIRED");
+    let settings: Result<GetSettingsResponse, _> = test_app::call(
+        &relay.channel(&app, app.relays),
+        None,
+        "/ekiden.relay.v1.SessionService/GetSettings",
+        GetSettingsRequest {},
+    )
+    .await;
+    assert_eq!(reason(&settings.unwrap_err()), "RELAY_CERTIFICATE_EXPIRED");
+    let renewed = relay.renew(&app).await.unwrap();
+    assert_eq!(renewed.name, relay.name);
+    renewed.joined(&app).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_ended_long_ago_opens_nothing() {
+    let (app, relay) = issued_ago(Duration::from_secs(5 * 3600)).await;
+    let status = relay.renew(&app).await.err().unwrap();
     assert!(alert(&status).contains("CertificateExpired"), "{status:?}");
 }
