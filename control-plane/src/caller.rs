@@ -131,7 +131,7 @@ impl Caller {
     }
 }
 
-const MISSING: &str = "no API token: pass one as gRPC metadata `authorization: Bearer eka_…`; ekidenctl makes them with `api-token create`";
+const MISSING: &str = "no API token: pass one as gRPC metadata `authorization: Bearer eka_…`; `ekidenctl api-token create` makes them";
 
 /// A service that only authenticated callers reach; each finds its [`Caller`] in the request's extensions.
 #[derive(Clone)]

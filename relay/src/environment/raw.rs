@@ -42,10 +42,11 @@ pub(super) struct Raw {
     /// Where the control plane's relay port is: `https://host:port`, or `srv:_relays._tcp.domain` for an SRV record
     #[arg(long, env = "EKIDEN_CONTROL_PLANE", value_name = "ADDRESS", global = true)]
     pub(super) control_plane: Option<String>,
-    /// PEM file with the control plane's CA; without one the machine's trusted roots count
+    /// PEM file with the control plane's CA, read at start; without one the machine's trusted roots count
     #[arg(long, env = "EKIDEN_CONTROL_PLANE_CA", value_name = "FILE", global = true)]
     pub(super) control_plane_ca: Option<String>,
-    /// Name that the control plane's certificate must carry, where it is not the host of its address
+    /// Name that the control plane's certificate must carry, where it is not the host of its address; of
+    /// `srv:_relays._tcp.domain` that is `domain`
     #[arg(long, env = "EKIDEN_CONTROL_PLANE_SERVER_NAME", value_name = "NAME", global = true)]
     pub(super) control_plane_server_name: Option<String>,
     /// File with an enrollment token
