@@ -51,7 +51,10 @@ enum Part {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    // Peers run in folders of their own, and a part that cannot be measured should be known before the first one is.
+    arguments.peers = std::fs::canonicalize(&arguments.peers)
+        .with_context(|| format!("no peers in {}: run `make bench`", arguments.peers.display()))?;
     let chosen = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
     if chosen(Part::Tcp) {
         tcp::measure(&arguments, false).await.context("TCP")?;
