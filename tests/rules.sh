@@ -19,6 +19,7 @@ find_in() { xargs -r grep -nE "$1" /dev/null || [ $? -eq 1 ] || [ $? -eq 123 ]; 
 codes='internal|not_found|invalid_argument|unavailable|aborted|permission_denied|unauthenticated|failed_precondition|already_exists|resource_exhausted|unknown|cancelled|deadline_exceeded|unimplemented|out_of_range|data_loss'
 breach 'a gRPC Status is built outside an error module' "$(product | grep -v 'error' | find_in "Status::($codes|new|with_details|with_error_details)\(")"
 breach 'SQL outside control-plane/src/store/' "$(product | grep -v '^control-plane/src/store' | find_in 'sqlx::query')"
+breach 'a pool beside store/scope.rs, whose transactions alone have a scope' "$(product | grep -Ev '^control-plane/src/(store/scope|database|sessions/heads)\.rs$' | find_in 'PgPool')"
 breach 'sqlx in a crate that must not know it' "$(git ls-files 'relay/Cargo.toml' 'cli/Cargo.toml' 'telemetry/Cargo.toml' 'settings/Cargo.toml' | find_in '^sqlx')"
 breach 'a room without a name of its own' "$(rust | grep -E '(^|/)(utils?|common|helpers?|misc|shared|manager|mod)(\.rs|/)' || true)"
 breach 'a file longer than 500 lines' "$(git ls-files --cached --others --exclude-standard '*.rs' '*.sql' '*.proto' '*.sh' | xargs wc -l | awk '$2 != "total" && $1 > 500 { print $2 ": " $1 }')"

@@ -1,7 +1,7 @@
 //! What every service holds: the database, the keys, the live sessions, and the settings this process was started with.
 use std::time::Duration;
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -13,13 +13,14 @@ use crate::{
     page::PageTokens,
     pki::Authority,
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
+    store::scope::ScopedPool,
     vault::Vault,
 };
 
 /// One control plane process; always passed as `Arc<App>`.
 pub struct App {
     /// Short transactions; may go through a pooler.
-    pub pool: PgPool,
+    pub pool: ScopedPool,
     /// The database without any pooler between, for LISTEN.
     pub direct: PgConnectOptions,
     /// Tells the time.

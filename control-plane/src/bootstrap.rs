@@ -2,7 +2,6 @@
 use anyhow::Context;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
-use sqlx::{Connection, PgConnection, PgPool};
 use time::Duration;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -11,7 +10,9 @@ use crate::{
     clock::Clock,
     store::{
         api_tokens::{self, ApiTokenRow},
-        audit, databases, server_secrets,
+        audit, databases,
+        scope::{Scope, ScopedPool},
+        server_secrets,
     },
     tokens::{self, Kind},
     vault::Vault,
@@ -25,22 +26,23 @@ const TOKEN_LIFE: Duration = Duration::days(90);
 /// # Errors
 /// The database does not answer, or the secret there opens under another master key only.
 pub async fn server_key(
-    pool: &PgPool,
+    pool: &ScopedPool,
     vault: &Vault,
     clock: &Clock,
     name: &str,
 ) -> anyhow::Result<Zeroizing<[u8; 32]>> {
     let place = format!("server_secrets/{name}");
-    let mut db = pool.acquire().await?;
-    let mut found = server_secrets::find(&mut db, name).await?;
+    let mut found = server_secrets::find(&mut *pool.begin(&Scope::Provider).await?, name).await?;
     if found.is_none() {
         let mut random = Zeroizing::new([0; 32]);
         SystemRandom::new()
             .fill(random.as_mut_slice())
             .map_err(|_| anyhow::anyhow!("no randomness"))?;
         let sealed = vault.seal(&place, random.as_slice()).await?;
+        let mut db = pool.begin(&Scope::Provider).await?;
         server_secrets::insert(&mut db, name, &sealed, clock.now()).await?;
         found = server_secrets::find(&mut db, name).await?;
+        db.commit().await?;
     }
     let sealed = found.context("a secret that was just written is not there")?;
     let opened = vault.open(&place, &sealed).await.with_context(|| {
@@ -57,11 +59,11 @@ pub async fn server_key(
 /// # Errors
 /// The database does not answer.
 pub async fn first_operator_token(
-    db: &mut PgConnection,
+    pool: &ScopedPool,
     clock: &Clock,
 ) -> anyhow::Result<Option<SecretString>> {
     let now = clock.now();
-    let mut transaction = db.begin().await?;
+    let mut transaction = pool.begin(&Scope::Provider).await?;
     // Of several replicas that start at once, one makes it.
     databases::one_at_a_time(&mut transaction, "first operator token").await?;
     if !api_tokens::list(&mut transaction, None, 1).await?.is_empty() {

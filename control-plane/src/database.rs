@@ -2,13 +2,16 @@
 use std::time::Duration;
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection,
     migrate::{Migrate, MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 use tokio::time::Instant;
 
-use crate::store::databases;
+use crate::store::{
+    databases::{self, OutOfReach},
+    scope::ScopedPool,
+};
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +63,16 @@ pub enum DatabaseError {
         /// Its number.
         version: i64,
     },
+    /// Its user may not take the roles that keep tenants apart.
+    #[error(
+        "the database user {login} may not act as {role}: as an administrator of the database run `grant ekiden_nobody, ekiden_tenant, ekiden_provider to \"{login}\"`"
+    )]
+    NoMember {
+        /// The role.
+        role: String,
+        /// The user.
+        login: String,
+    },
     /// A migration failed.
     #[error("the database cannot be migrated: {0}")]
     Migrate(#[source] MigrateError),
@@ -94,12 +107,12 @@ pub fn check_transport(options: &PgConnectOptions) -> Result<(), &'static str> {
 }
 
 /// The pool for short transactions; connects when first used.
-pub fn pool(options: &PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
+pub fn pool(options: &PgConnectOptions) -> ScopedPool {
+    let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_WITHIN)
-        .max_lifetime(CONNECTION_LIFE)
-        .connect_lazy_with(named(options))
+        .max_lifetime(CONNECTION_LIFE);
+    ScopedPool::new(pool, named(options))
 }
 
 /// Waits for a database that is starting; tells about it meanwhile.
@@ -179,8 +192,12 @@ pub async fn check_version(db: &mut PgConnection) -> Result<(), DatabaseError> {
             Some(_) => {}
         }
     }
-    match known().find(|migration| applied.iter().all(|there| there.version != migration.version)) {
-        Some(migration) => Err(DatabaseError::Behind { missing: migration.version }),
+    let there = |version| applied.iter().any(|there| there.version == version);
+    if let Some(migration) = known().find(|migration| !there(migration.version)) {
+        return Err(DatabaseError::Behind { missing: migration.version });
+    }
+    match databases::role_out_of_reach(db).await.map_err(DatabaseError::Refused)? {
+        Some(OutOfReach { role, login }) => Err(DatabaseError::NoMember { role, login }),
         None => Ok(()),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use ekiden_proto::health::v1::HealthReport;
 use prost::Message;
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,7 +18,10 @@ use crate::{
     metrics::Metrics,
     names::FleetName,
     sessions::LiveSessions,
-    store::relay_health::{self, Batch},
+    store::{
+        relay_health::{self, Batch},
+        scope::{Scope, ScopedPool},
+    },
     timestamps,
 };
 
@@ -95,7 +98,8 @@ impl HealthSink {
     /// Writes until cancelled, and once more then.
     pub async fn run(
         &self,
-        pool: &PgPool,
+        pool: &ScopedPool,
+        direct: &PgConnectOptions,
         clock: &Clock,
         live: &LiveSessions,
         cancel: &CancellationToken,
@@ -108,7 +112,7 @@ impl HealthSink {
             };
             let now = clock.now();
             if hour != Some(now.unix_timestamp() / 3600) {
-                match partitions(pool, now).await {
+                match partitions(direct, now).await {
                     Ok(()) => hour = Some(now.unix_timestamp() / 3600),
                     Err(error) => {
                         tracing::info!(error = %error, "Partitions for health reports could not be made yet")
@@ -124,7 +128,7 @@ impl HealthSink {
         }
     }
 
-    async fn flush(&self, pool: &PgPool, live: &LiveSessions) -> Result<(), sqlx::Error> {
+    async fn flush(&self, pool: &ScopedPool, live: &LiveSessions) -> Result<(), sqlx::Error> {
         loop {
             let mut reports: Vec<Waiting> = {
                 let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +154,7 @@ impl HealthSink {
 
     async fn write(
         &self,
-        pool: &PgPool,
+        pool: &ScopedPool,
         live: &LiveSessions,
         reports: &[Waiting],
     ) -> Result<(), sqlx::Error> {
@@ -164,8 +168,7 @@ impl HealthSink {
             }
         }
         let last = batch(newest.values().copied());
-        let mut db = pool.acquire().await?;
-        let mut transaction = db.begin().await?;
+        let mut transaction = pool.begin(&Scope::Provider).await?;
         relay_health::lossy(&mut transaction).await?;
         let current: HashSet<Uuid> =
             relay_health::write_last(&mut transaction, &last).await?.into_iter().collect();
@@ -199,8 +202,9 @@ fn batch<'a>(reports: impl Iterator<Item = &'a Waiting>) -> Batch {
     batch
 }
 
-async fn partitions(pool: &PgPool, now: OffsetDateTime) -> Result<(), sqlx::Error> {
-    let mut db = pool.acquire().await?;
+/// Makes partitions ahead and drops old ones, as the tables' owner.
+async fn partitions(direct: &PgConnectOptions, now: OffsetDateTime) -> Result<(), sqlx::Error> {
+    let mut db = PgConnection::connect_with(direct).await?;
     let this =
         OffsetDateTime::from_unix_timestamp(now.unix_timestamp() / 3600 * 3600).unwrap_or(now);
     // An hour back as well: clocks of replicas differ.
@@ -210,5 +214,5 @@ async fn partitions(pool: &PgPool, now: OffsetDateTime) -> Result<(), sqlx::Erro
     for behind in HOURS.1 + 1..HOURS.1 * 3 {
         relay_health::drop_partition(&mut db, this - time::Duration::hours(behind)).await?;
     }
-    Ok(())
+    db.close().await
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use sqlx::{PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -133,11 +133,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let app = build(settings, clock, reached).await?;
     let ca_certificate = data_dir.write_ca(&app.authority.root_pem())?;
-    let first_token = {
-        let mut db: sqlx::pool::PoolConnection<sqlx::Postgres> = app.pool.acquire().await?;
-        let db: &mut PgConnection = &mut db;
-        bootstrap::first_operator_token(db, clock).await?
-    };
+    let first_token = bootstrap::first_operator_token(&app.pool, clock).await?;
     replicas::begin(&app.pool, clock, app.replica).await?;
     let (relays, operators) = ports.addresses()?;
     let issuing = Arc::clone(&app);
@@ -152,7 +148,7 @@ async fn run(
             relay_roots: app.authority.trust_roots(),
             relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: settings.operator_plaintext,
-            pool: app.pool.clone(),
+            database: app.pool.options(),
             metrics: app.metrics.clone(),
             tracker: app.tracker.clone(),
         },
@@ -236,7 +232,10 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     tasks.spawn(async move { heads.heads.run(&heads.pool, &heads.direct, &heads.cancel).await });
     let health = Arc::clone(app);
     tasks.spawn(async move {
-        health.health.run(&health.pool, &health.clock, &health.live, &health.cancel).await
+        health
+            .health
+            .run(&health.pool, &health.direct, &health.clock, &health.live, &health.cancel)
+            .await
     });
     let lease = Arc::clone(app);
     tasks.spawn(async move {

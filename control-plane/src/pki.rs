@@ -7,7 +7,6 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use sqlx::{Connection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -15,7 +14,11 @@ use zeroize::Zeroizing;
 use crate::{
     clock::Clock,
     names::RelayName,
-    store::{certificate_authorities, databases, server_secrets},
+    store::{
+        certificate_authorities, databases,
+        scope::{Scope, ScopedPool},
+        server_secrets,
+    },
     vault::Vault,
 };
 
@@ -56,38 +59,34 @@ impl Authority {
     /// # Errors
     /// What the database or the vault says.
     pub async fn load_or_create(
-        pool: &PgPool,
+        pool: &ScopedPool,
         vault: &Vault,
         clock: &Clock,
         trust_domain: &str,
     ) -> anyhow::Result<Self> {
-        let mut db = pool.acquire().await?;
-        let mut found = certificate_authorities::newest(&mut db).await?;
+        let provider = Scope::Provider;
+        let mut found = certificate_authorities::newest(&mut *pool.begin(&provider).await?).await?;
         if found.is_none() {
             let (root, key) = new_root(clock.now())?;
             let secret = format!("ca_key/{}", Uuid::now_v7());
             let sealed = vault.seal(&place(&secret), &key).await?;
-            let mut transaction = db.begin().await?;
-            databases::one_at_a_time(&mut transaction, "certificate authority").await?;
-            if certificate_authorities::newest(&mut transaction).await?.is_none() {
+            let mut db = pool.begin(&provider).await?;
+            databases::one_at_a_time(&mut db, "certificate authority").await?;
+            if certificate_authorities::newest(&mut db).await?.is_none() {
                 let now = clock.now();
-                server_secrets::insert(&mut transaction, &secret, &sealed, now).await?;
-                certificate_authorities::insert(
-                    &mut transaction,
-                    &root,
-                    &secret,
-                    now + ROOT_LIFE,
-                    now,
-                )
-                .await?;
+                server_secrets::insert(&mut db, &secret, &sealed, now).await?;
+                certificate_authorities::insert(&mut db, &root, &secret, now + ROOT_LIFE, now)
+                    .await?;
             }
-            transaction.commit().await?;
             found = certificate_authorities::newest(&mut db).await?;
+            db.commit().await?;
         }
         let found = found.context("a certificate authority that was just made is not there")?;
+        let mut db = pool.begin(&provider).await?;
         let sealed = server_secrets::find(&mut db, &found.secret_name)
             .await?
             .context("the private key of the certificate authority is gone")?;
+        drop(db);
         let key = vault.open(&place(&found.secret_name), &sealed).await.context(
             "the CA's key cannot be opened: is the master key file the one that this database was begun with?",
         )?;

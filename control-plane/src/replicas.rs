@@ -1,11 +1,16 @@
 //! This process's lease: relays' sessions here count while it holds.
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{clock::Clock, store::replicas};
+use crate::{
+    clock::Clock,
+    store::{
+        replicas,
+        scope::{Scope, ScopedPool},
+    },
+};
 
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 const LEASE: time::Duration = time::Duration::seconds(10);
@@ -14,13 +19,15 @@ const LEASE: time::Duration = time::Duration::seconds(10);
 ///
 /// # Errors
 /// What the database says.
-pub async fn begin(pool: &PgPool, clock: &Clock, replica: Uuid) -> Result<(), sqlx::Error> {
+pub async fn begin(pool: &ScopedPool, clock: &Clock, replica: Uuid) -> Result<(), sqlx::Error> {
     let now = clock.now();
-    replicas::lease(&mut *pool.acquire().await?, replica, now, now + LEASE).await
+    let mut db = pool.begin(&Scope::Provider).await?;
+    replicas::lease(&mut db, replica, now, now + LEASE).await?;
+    db.commit().await
 }
 
 /// Renews the lease until cancelled, then gives it up.
-pub async fn run(pool: &PgPool, clock: &Clock, replica: Uuid, cancel: &CancellationToken) {
+pub async fn run(pool: &ScopedPool, clock: &Clock, replica: Uuid, cancel: &CancellationToken) {
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
@@ -30,11 +37,12 @@ pub async fn run(pool: &PgPool, clock: &Clock, replica: Uuid, cancel: &Cancellat
             tracing::info!(error = %error, "The lease could not be renewed; relays here will look disconnected");
         }
     }
-    let released = match pool.acquire().await {
-        Ok(mut db) => replicas::release(&mut db, replica).await,
-        Err(error) => Err(error),
+    let released = async {
+        let mut db = pool.begin(&Scope::Provider).await?;
+        replicas::release(&mut db, replica).await?;
+        db.commit().await
     };
-    if let Err(error) = released {
+    if let Err(error) = released.await {
         tracing::debug!(error = %error, "The lease was left to end by itself");
     }
 }

@@ -9,7 +9,7 @@ use prost_types::FileDescriptorSet;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Socket, Type};
-use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
@@ -66,7 +66,7 @@ pub struct Serving {
     /// Operators connect without TLS.
     pub operator_plaintext: bool,
     /// Health follows it.
-    pub pool: PgPool,
+    pub database: PgConnectOptions,
     /// Counts calls and connections.
     pub metrics: Metrics,
     /// Every task of the process.
@@ -177,7 +177,8 @@ impl Server {
             let drain = drain.clone();
             async move { certificate.renew(&drain).await }
         };
-        let watch = health::follow(health.clone(), services.clone(), serving.pool, drain.clone());
+        let watch =
+            health::follow(health.clone(), services.clone(), serving.database, drain.clone());
         let tasks = vec![
             serving.tracker.spawn(relays.accept(ports.relays)),
             serving.tracker.spawn(operators.accept(ports.operators)),

@@ -16,6 +16,7 @@
 //! - [`relays`]: relays, the write side.
 //! - [`replicas`]: control plane processes and their leases.
 //! - [`revisions`]: fleets' settings, numbered.
+//! - [`scope`]: whose rows a transaction sees.
 //! - [`server_secrets`]: the control plane's own secrets, sealed.
 //! - [`tenants`]: tenants, and the lock under which all of a tenant changes.
 //! - [`transaction`]: transactions, repeated where the database asks for it.
@@ -36,6 +37,10 @@ pub mod relay_views;
 pub mod relays;
 pub mod replicas;
 pub mod revisions;
+pub mod scope;
 pub mod server_secrets;
 pub mod tenants;
 pub mod transaction;
+
+#[cfg(test)]
+mod isolation_tests;

@@ -67,9 +67,8 @@ impl TestApp {
         let database = Arc::new(test_database::fresh().await);
         let folder = tempfile::tempdir().unwrap();
         let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
-        let mut db = database.pool.acquire().await.unwrap();
-        let token = bootstrap::first_operator_token(&mut db, &clock).await.unwrap().unwrap();
-        drop(db);
+        let token =
+            bootstrap::first_operator_token(&database.scoped, &clock).await.unwrap().unwrap();
         Self::replica(database, key, token.expose_secret().to_owned(), clock).await
     }
 
@@ -106,7 +105,7 @@ impl TestApp {
             relay_roots: app.authority.trust_roots(),
             relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: false,
-            pool: app.pool.clone(),
+            database: app.pool.options(),
             metrics: app.metrics.clone(),
             tracker: app.tracker.clone(),
         };
@@ -128,7 +127,7 @@ impl TestApp {
 }
 
 async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> {
-    let pool = database.pool.clone();
+    let pool = database.scoped.clone();
     let page_tokens = bootstrap::server_key(&pool, &vault, &clock, "page_tokens").await.unwrap();
     let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
     let authority =

@@ -27,12 +27,15 @@ use sqlx::{
 use crate::{
     database,
     embedded_postgres::{EmbeddedPostgres, EmbeddedSettings, usual_folders},
+    store::scope::ScopedPool,
 };
 
 /// One test's database.
 pub(crate) struct TestDatabase {
-    /// A few connections to it.
+    /// A few connections to it that see everything, for the test itself.
     pub(crate) pool: PgPool,
+    /// The same as the control plane has it.
+    pub(crate) scoped: ScopedPool,
     /// For connections beside the pool.
     pub(crate) options: PgConnectOptions,
 }
@@ -80,13 +83,9 @@ async fn make(template: &str) -> TestDatabase {
     execute(&mut db, &format!("create database {name} template {template}")).await;
     db.close().await.unwrap();
     let options = server.options.clone().database(&name);
-    let pool = PgPoolOptions::new()
-        .max_connections(6)
-        .acquire_timeout(Duration::from_secs(30))
-        .connect_with(options.clone())
-        .await
-        .unwrap();
-    TestDatabase { pool, options }
+    let pool = || PgPoolOptions::new().max_connections(6).acquire_timeout(Duration::from_secs(30));
+    let scoped = ScopedPool::new(pool(), options.clone());
+    TestDatabase { pool: pool().connect_lazy_with(options.clone()), scoped, options }
 }
 
 /// Starts the server on a thread of its own, since each test's runtime ends with the test.

@@ -21,7 +21,9 @@ use crate::{
     names::{AccessKeyName, TenantName, check_id},
     store::{
         access_keys::{self, AccessKeyRow},
-        heads, tenants,
+        heads,
+        scope::Scope,
+        tenants,
     },
     timestamps::to_proto,
 };
@@ -48,7 +50,7 @@ impl AccessKeyService for AccessKeys {
     ) -> Result<Response<CreateAccessKeyResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse("parent", &call.request.parent)?;
-        call.may_change(&parent.tenant)?;
+        let scope = call.may_change(&parent.tenant)?;
         check_id("access_key_id", &call.request.access_key_id)?;
         let given = required("access_key", &call.request.access_key)?;
         check(given)?;
@@ -56,7 +58,7 @@ impl AccessKeyService for AccessKeys {
         let name = AccessKeyName { tenant: parent.tenant, access_key };
         let value = SealedValue::seal(&self.app, &name, 1, &given.value).await?;
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &name, given, &value)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &name, given, &value)));
         Ok(changed.await?.into_response())
     }
 
@@ -66,9 +68,9 @@ impl AccessKeyService for AccessKeys {
     ) -> Result<Response<GetAccessKeyResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = AccessKeyName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let row = access_keys::get(&mut *call.connection().await?, &name).await?;
+        let row = access_keys::get(&mut *call.read(&scope).await?, &name).await?;
         Ok(Response::new(GetAccessKeyResponse { access_key: Some(to_message(&row)) }))
     }
 
@@ -78,15 +80,15 @@ impl AccessKeyService for AccessKeys {
     ) -> Result<Response<ListAccessKeysResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
+        let scope = call.visible(&parent.tenant)?;
         let page = call.page::<(String, String)>()?;
 
-        let mut db = call.connection().await?;
-        if let Some(tenant) = &tenant {
+        let mut db = call.read(&scope).await?;
+        if let Some(tenant) = scope.tenant() {
             tenants::must_exist(&mut db, tenant).await?;
         }
-        let rows = access_keys::list(&mut db, tenant.as_deref(), page.after.as_ref(), page.limit())
-            .await?;
+        let rows =
+            access_keys::list(&mut db, scope.tenant(), page.after.as_ref(), page.limit()).await?;
         let (rows, next_page_token) =
             call.cut(&page, rows, |row| (row.tenant_id.clone(), row.access_key_id.clone()))?;
         let access_keys = rows.iter().map(to_message).collect();
@@ -100,13 +102,13 @@ impl AccessKeyService for AccessKeys {
         let call = Call::open(&self.app, request)?;
         let given = required("access_key", &call.request.access_key)?;
         let name = AccessKeyName::parse("access_key.name", &given.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
         let mask = Mask::read(FIELDS, call.request.update_mask.as_ref(), given)?;
         check_masked(given, &mask)?;
 
         let mut tries = 1;
         loop {
-            match self.seal_and_update(&call, &name, given, &mask).await {
+            match self.seal_and_update(&call, &scope, &name, given, &mask).await {
                 Err(error) if error.reason() == OVERTAKEN && tries < SEALING_TRIES => tries += 1,
                 outcome => return Ok(outcome?.into_response()),
             }
@@ -119,9 +121,9 @@ impl AccessKeyService for AccessKeys {
     ) -> Result<Response<DeleteAccessKeyResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = AccessKeyName::parse("name", &call.request.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
 
-        let changed = call.change(|db| Box::pin(delete(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(delete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 }
@@ -131,17 +133,18 @@ impl AccessKeys {
     async fn seal_and_update(
         &self,
         call: &Call<UpdateAccessKeyRequest>,
+        scope: &Scope,
         name: &AccessKeyName,
         given: &AccessKey,
         mask: &Mask<AccessKey>,
     ) -> Result<Changed<UpdateAccessKeyResponse>, Error> {
         let mut value = None;
         if mask.has("value") {
-            let seen = access_keys::get(&mut *call.connection().await?, name).await?;
+            let seen = access_keys::get(&mut *call.read(scope).await?, name).await?;
             let next = seen.current_version + 1;
             value = Some(SealedValue::seal(&self.app, name, next, &given.value).await?);
         }
-        call.change(|db| Box::pin(update(db, call, name, given, mask, value.as_ref()))).await
+        call.change(scope, |db| Box::pin(update(db, call, name, given, mask, value.as_ref()))).await
     }
 }
 

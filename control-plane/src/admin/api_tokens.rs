@@ -50,10 +50,10 @@ impl ApiTokenService for ApiTokens {
         request: Request<CreateApiTokenRequest>,
     ) -> Result<Response<CreateApiTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         let given = required("api_token", &call.request.api_token)?;
         display_name("api_token.display_name", &given.display_name)?;
-        let (role, tenant_id) = scope(given)?;
+        let (role, tenant_id) = reach(given)?;
         let row = ApiTokenRow {
             api_token_id: Uuid::now_v7(),
             tenant_id,
@@ -71,7 +71,7 @@ impl ApiTokenService for ApiTokens {
         };
         let minted = tokens::mint(Kind::Api, row.api_token_id, &SystemRandom::new())?;
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &row, &minted)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &row, &minted)));
         let mut changed = changed.await?;
         if changed.fresh {
             changed.response.text = minted.text.expose_secret().to_owned();
@@ -84,10 +84,10 @@ impl ApiTokenService for ApiTokens {
         request: Request<GetApiTokenRequest>,
     ) -> Result<Response<GetApiTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         let name = ApiTokenName::parse("name", &call.request.name)?;
 
-        let row = get(&mut *call.connection().await?, &name).await?;
+        let row = get(&mut *call.read(&scope).await?, &name).await?;
         Ok(Response::new(GetApiTokenResponse { api_token: Some(to_message(&row)) }))
     }
 
@@ -96,10 +96,10 @@ impl ApiTokenService for ApiTokens {
         request: Request<ListApiTokensRequest>,
     ) -> Result<Response<ListApiTokensResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         let page = call.page::<Uuid>()?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         let rows = api_tokens::list(&mut db, page.after, page.limit()).await?;
         let (rows, next_page_token) = call.cut(&page, rows, |row| row.api_token_id)?;
         let api_tokens = rows.iter().map(to_message).collect();
@@ -111,11 +111,11 @@ impl ApiTokenService for ApiTokens {
         request: Request<RevokeApiTokenRequest>,
     ) -> Result<Response<RevokeApiTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         let name = ApiTokenName::parse("name", &call.request.name)?;
         let id = uuid_part(&call.request.name, &name.api_token)?;
 
-        let changed = call.change(|db| Box::pin(revoke(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(revoke(db, &call, &name)));
         let changed = changed.await?;
         self.authenticator.forget(id);
         Ok(changed.into_response())
@@ -163,7 +163,7 @@ async fn get(db: &mut PgConnection, name: &ApiTokenName) -> Result<ApiTokenRow, 
 }
 
 /// What a token may do, and where.
-fn scope(given: &ApiToken) -> Result<(Role, Option<String>), Error> {
+fn reach(given: &ApiToken) -> Result<(Role, Option<String>), Error> {
     let tenant = match given.tenant.as_str() {
         "" => None,
         tenant => Some(TenantName::parse("api_token.tenant", tenant)?.tenant),

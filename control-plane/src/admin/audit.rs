@@ -36,11 +36,11 @@ impl AuditService for Audit {
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
+        let scope = call.visible(&parent.tenant)?;
         let page = call.page::<Uuid>()?;
 
-        let mut db = call.connection().await?;
-        let rows = match &tenant {
+        let mut db = call.read(&scope).await?;
+        let rows = match scope.tenant() {
             None => audit::list_all(&mut db, page.after, page.limit()).await?,
             Some(tenant) => {
                 tenants::must_exist(&mut db, tenant).await?;

@@ -6,7 +6,7 @@ use ekiden_telemetry::propagation;
 use futures_util::future::BoxFuture;
 use prost::Message;
 use prost_types::Timestamp;
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use tonic::{Request, Response};
 use tracing::Span;
@@ -19,6 +19,7 @@ use crate::{
     idempotency::Idempotent,
     store::{
         audit,
+        scope::Scope,
         transaction::{self, Transaction},
     },
     timestamps::from_proto,
@@ -62,26 +63,35 @@ impl<M> Call<M> {
     }
 
     /// Names the tenant in the trace and lets through who may see it.
-    pub(crate) fn may_read(&self, tenant: &str) -> Result<(), Error> {
+    pub(crate) fn may_read(&self, tenant: &str) -> Result<Scope, Error> {
         Span::current().set_attribute("tenant.id", tenant.to_owned());
-        self.caller.may_read(tenant)
+        self.caller.may_read(tenant)?;
+        Ok(Scope::Tenant(tenant.to_owned()))
     }
 
     /// Names the tenant in the trace and lets through who may change things within it.
-    pub(crate) fn may_change(&self, tenant: &str) -> Result<(), Error> {
+    pub(crate) fn may_change(&self, tenant: &str) -> Result<Scope, Error> {
         Span::current().set_attribute("tenant.id", tenant.to_owned());
-        self.caller.may_change(tenant)
+        self.caller.may_change(tenant)?;
+        Ok(Scope::Tenant(tenant.to_owned()))
     }
 
-    /// Names the tenant in the trace and gives the one to look at for a parent that may be `-`; none: all of them.
-    pub(crate) fn visible(&self, tenant: &str) -> Result<Option<String>, Error> {
-        Span::current().set_attribute("tenant.id", tenant.to_owned());
-        self.caller.visible(tenant)
+    /// Lets through operators, who may see and change everything.
+    pub(crate) fn operator_only(&self) -> Result<Scope, Error> {
+        self.caller.operator_only()?;
+        Ok(Scope::Provider)
     }
 
-    /// A connection to read on, outside of any transaction.
-    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        Ok(self.app.pool.acquire().await?)
+    /// Names the tenant in the trace and gives what to look at for a parent that may be `-`, which stands for all that the
+    /// caller may see.
+    pub(crate) fn visible(&self, tenant: &str) -> Result<Scope, Error> {
+        Span::current().set_attribute("tenant.id", tenant.to_owned());
+        Ok(self.caller.visible(tenant)?.map_or(Scope::Provider, Scope::Tenant))
+    }
+
+    /// A transaction to read in.
+    pub(crate) async fn read(&self, scope: &Scope) -> Result<Transaction<'static>, Error> {
+        Ok(self.app.pool.begin(scope).await?)
     }
 
     /// Records the call's audit event; `changed` are field paths, never values.
@@ -107,24 +117,26 @@ impl<M> Call<M> {
 }
 
 impl<M: Change> Call<M> {
-    /// Makes a change in one transaction named after the method: all of it or nothing. A repeat under the same request id
-    /// gets the earlier answer, and `validate_only` does everything but the commit.
+    /// Makes a change of what `scope` sees in one transaction named after the method: all of it or nothing. A repeat under
+    /// the same request id gets the earlier answer, and `validate_only` does everything but the commit.
     pub(crate) async fn change<'env, R: Message + Default>(
         &'env self,
+        scope: &Scope,
         body: impl for<'t> Fn(&'t mut Transaction<'env>) -> BoxFuture<'t, Result<R, Error>> + Sync,
     ) -> Result<Changed<R>, Error> {
         let request = self.request.encode_to_vec();
         let id = Idempotent::read(self.request.request_id(), &request, &self.app.fingerprints)?;
         let id = id.as_ref().filter(|_| !self.request.validate_only());
-        transaction::retry(&self.caller.method, || self.change_once(id, &body)).await
+        transaction::retry(&self.caller.method, || self.change_once(scope, id, &body)).await
     }
 
     async fn change_once<'env, R: Message + Default>(
         &'env self,
+        scope: &Scope,
         id: Option<&Idempotent>,
         body: &(impl for<'t> Fn(&'t mut Transaction<'env>) -> BoxFuture<'t, Result<R, Error>> + Sync),
     ) -> Result<Changed<R>, Error> {
-        let mut db: Transaction<'env> = self.app.pool.begin().await?;
+        let mut db: Transaction<'env> = self.app.pool.begin(scope).await?;
         if let Some(id) = id
             && let Some(answer) = id.claim(&mut db, &self.caller, self.now).await?
         {

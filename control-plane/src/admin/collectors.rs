@@ -62,7 +62,7 @@ impl CollectorService for Collectors {
     ) -> Result<Response<CreateCollectorResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse("parent", &call.request.parent)?;
-        call.may_change(&parent.tenant)?;
+        let scope = call.may_change(&parent.tenant)?;
         check_id("collector_id", &call.request.collector_id)?;
         let mut given = required("collector", &call.request.collector)?.clone();
         presets::fill(&mut given)?;
@@ -78,7 +78,7 @@ impl CollectorService for Collectors {
             updated_at: call.now,
         };
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &row)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &row)));
         Ok(changed.await?.into_response())
     }
 
@@ -88,9 +88,9 @@ impl CollectorService for Collectors {
     ) -> Result<Response<GetCollectorResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = CollectorName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let row = collectors::get(&mut *call.connection().await?, &name).await?;
+        let row = collectors::get(&mut *call.read(&scope).await?, &name).await?;
         Ok(Response::new(GetCollectorResponse { collector: Some(to_message(&row)) }))
     }
 
@@ -100,15 +100,15 @@ impl CollectorService for Collectors {
     ) -> Result<Response<ListCollectorsResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
+        let scope = call.visible(&parent.tenant)?;
         let page = call.page::<(String, String)>()?;
 
-        let mut db = call.connection().await?;
-        if let Some(tenant) = &tenant {
+        let mut db = call.read(&scope).await?;
+        if let Some(tenant) = scope.tenant() {
             tenants::must_exist(&mut db, tenant).await?;
         }
         let rows =
-            collectors::list(&mut db, tenant.as_deref(), page.after.as_ref(), page.limit()).await?;
+            collectors::list(&mut db, scope.tenant(), page.after.as_ref(), page.limit()).await?;
         let (rows, next_page_token) =
             call.cut(&page, rows, |row| (row.tenant_id.clone(), row.collector_id.clone()))?;
         let collectors = rows.iter().map(to_message).collect();
@@ -122,10 +122,10 @@ impl CollectorService for Collectors {
         let call = Call::open(&self.app, request)?;
         let given = required("collector", &call.request.collector)?;
         let name = CollectorName::parse("collector.name", &given.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
         let mask = Mask::read(FIELDS, call.request.update_mask.as_ref(), given)?;
 
-        let changed = call.change(|db| Box::pin(update(db, &call, &name, given, &mask)));
+        let changed = call.change(&scope, |db| Box::pin(update(db, &call, &name, given, &mask)));
         Ok(changed.await?.into_response())
     }
 
@@ -135,9 +135,9 @@ impl CollectorService for Collectors {
     ) -> Result<Response<DeleteCollectorResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = CollectorName::parse("name", &call.request.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
 
-        let changed = call.change(|db| Box::pin(delete(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(delete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 

@@ -53,7 +53,7 @@ impl EnrollmentTokenService for EnrollmentTokens {
     ) -> Result<Response<CreateEnrollmentTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let fleet = FleetName::parse("parent", &call.request.parent)?;
-        call.may_change(&fleet.tenant)?;
+        let scope = call.may_change(&fleet.tenant)?;
         let given = call.request.enrollment_token.clone().unwrap_or_default();
         display_name("enrollment_token.display_name", &given.display_name)?;
         let row = EnrollmentTokenRow {
@@ -74,7 +74,7 @@ impl EnrollmentTokenService for EnrollmentTokens {
         };
         let minted = tokens::mint(Kind::Enrollment, row.enrollment_token_id, &SystemRandom::new())?;
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &row, &given, &minted)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &row, &given, &minted)));
         let mut changed = changed.await?;
         if changed.fresh {
             changed.response.text = minted.text.expose_secret().to_owned();
@@ -88,9 +88,9 @@ impl EnrollmentTokenService for EnrollmentTokens {
     ) -> Result<Response<GetEnrollmentTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = EnrollmentTokenName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let row = get(&mut *call.connection().await?, &name).await?;
+        let row = get(&mut *call.read(&scope).await?, &name).await?;
         Ok(Response::new(GetEnrollmentTokenResponse { enrollment_token: Some(to_message(&row)) }))
     }
 
@@ -100,10 +100,10 @@ impl EnrollmentTokenService for EnrollmentTokens {
     ) -> Result<Response<ListEnrollmentTokensResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let fleet = FleetName::parse("parent", &call.request.parent)?;
-        call.may_read(&fleet.tenant)?;
+        let scope = call.may_read(&fleet.tenant)?;
         let page = call.page::<Uuid>()?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         fleets::get(&mut db, &fleet).await?;
         let rows = enrollment_tokens::list(&mut db, &fleet, page.after, page.limit()).await?;
         let (rows, next_page_token) = call.cut(&page, rows, |row| row.enrollment_token_id)?;
@@ -117,9 +117,9 @@ impl EnrollmentTokenService for EnrollmentTokens {
     ) -> Result<Response<RevokeEnrollmentTokenResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = EnrollmentTokenName::parse("name", &call.request.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
 
-        let changed = call.change(|db| Box::pin(revoke(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(revoke(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 }

@@ -58,7 +58,7 @@ impl FleetService for Fleets {
     ) -> Result<Response<CreateFleetResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse("parent", &call.request.parent)?;
-        call.may_change(&parent.tenant)?;
+        let scope = call.may_change(&parent.tenant)?;
         check_id("fleet_id", &call.request.fleet_id)?;
         let given = call.request.fleet.clone().unwrap_or_default();
         let row = FleetRow {
@@ -73,7 +73,7 @@ impl FleetService for Fleets {
             updated_at: call.now,
         };
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &row)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &row)));
         Ok(changed.await?.into_response())
     }
 
@@ -83,9 +83,9 @@ impl FleetService for Fleets {
     ) -> Result<Response<GetFleetResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = FleetName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let row = fleets::get(&mut *call.connection().await?, &name).await?;
+        let row = fleets::get(&mut *call.read(&scope).await?, &name).await?;
         Ok(Response::new(GetFleetResponse { fleet: Some(to_message(&row)) }))
     }
 
@@ -95,15 +95,14 @@ impl FleetService for Fleets {
     ) -> Result<Response<ListFleetsResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = TenantName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
+        let scope = call.visible(&parent.tenant)?;
         let page = call.page::<(String, String)>()?;
 
-        let mut db = call.connection().await?;
-        if let Some(tenant) = &tenant {
+        let mut db = call.read(&scope).await?;
+        if let Some(tenant) = scope.tenant() {
             tenants::must_exist(&mut db, tenant).await?;
         }
-        let rows =
-            fleets::list(&mut db, tenant.as_deref(), page.after.as_ref(), page.limit()).await?;
+        let rows = fleets::list(&mut db, scope.tenant(), page.after.as_ref(), page.limit()).await?;
         let (rows, next_page_token) =
             call.cut(&page, rows, |row| (row.tenant_id.clone(), row.fleet_id.clone()))?;
         let fleets = rows.iter().map(to_message).collect();
@@ -117,10 +116,10 @@ impl FleetService for Fleets {
         let call = Call::open(&self.app, request)?;
         let given = required("fleet", &call.request.fleet)?;
         let name = FleetName::parse("fleet.name", &given.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
         let mask = Mask::read(FIELDS, call.request.update_mask.as_ref(), given)?;
 
-        let changed = call.change(|db| Box::pin(update(db, &call, &name, given, &mask)));
+        let changed = call.change(&scope, |db| Box::pin(update(db, &call, &name, given, &mask)));
         Ok(changed.await?.into_response())
     }
 
@@ -130,9 +129,9 @@ impl FleetService for Fleets {
     ) -> Result<Response<DeleteFleetResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = FleetName::parse("name", &call.request.name)?;
-        call.may_change(&name.tenant)?;
+        let scope = call.may_change(&name.tenant)?;
 
-        let changed = call.change(|db| Box::pin(delete(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(delete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 }

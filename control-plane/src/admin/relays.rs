@@ -24,6 +24,7 @@ use crate::{
     store::{
         fleets, relay_health,
         relay_views::{self, RelayRow, Wanted},
+        scope::Scope,
     },
     timestamps::to_proto,
 };
@@ -56,9 +57,9 @@ impl RelayService for Relays {
     ) -> Result<Response<GetRelayResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let (name, id) = named("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         let wanted = one(&name, id);
         let rows = relay_views::list(&mut db, &wanted, 1, call.now).await.map_err(Error::from)?;
         let row = rows.first().ok_or_else(|| Error::not_found(&name))?;
@@ -74,14 +75,14 @@ impl RelayService for Relays {
     ) -> Result<Response<ListRelaysResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = FleetName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
+        let scope = call.visible(&parent.tenant)?;
         let page = call.page::<(String, String, Uuid)>()?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         let wanted = Wanted {
             after: page.after.clone(),
             gone_since: call.request.only_present.then(|| call.now - PRESENT),
-            ..within(&mut db, tenant, &parent).await?
+            ..within(&mut db, &scope, &parent).await?
         };
         let rows = relay_views::list(&mut db, &wanted, page.limit(), call.now)
             .await
@@ -98,13 +99,13 @@ impl RelayService for Relays {
     ) -> Result<Response<Self::WatchRelaysStream>, Status> {
         let call = Call::open(&self.app, request)?;
         let parent = FleetName::parse_wildcard("parent", &call.request.parent)?;
-        let tenant = call.visible(&parent.tenant)?;
-        let wanted = within(&mut *call.connection().await?, tenant, &parent).await?;
+        let scope = call.visible(&parent.tenant)?;
+        let wanted = within(&mut *call.read(&scope).await?, &scope, &parent).await?;
 
         let (sender, receiver) = mpsc::channel(64);
         let app = Arc::clone(&self.app);
         self.app.tracker.spawn(async move {
-            if let Err(error) = watch(&app, wanted, &sender).await {
+            if let Err(error) = watch(&app, &scope, wanted, &sender).await {
                 sender.send(Err(error.into())).await.ok();
             }
         });
@@ -117,10 +118,10 @@ impl RelayService for Relays {
     ) -> Result<Response<ListHealthReportsResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let (name, id) = named("parent", &call.request.parent)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
         let page = call.page::<i64>()?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         let found =
             relay_views::list(&mut db, &one(&name, id), 1, call.now).await.map_err(Error::from)?;
         if found.is_empty() {
@@ -151,6 +152,7 @@ impl RelayService for Relays {
 /// Sends relays as they are, then each that changed, until the caller leaves or the process stops.
 async fn watch(
     app: &App,
+    scope: &Scope,
     wanted: Wanted,
     sender: &mpsc::Sender<Result<WatchRelaysResponse, Status>>,
 ) -> Result<(), Error> {
@@ -160,7 +162,7 @@ async fn watch(
         let wanted =
             Wanted { gone_since: known.is_empty().then(|| now - PRESENT), ..wanted.clone() };
         let rows =
-            relay_views::list(&mut *app.pool.acquire().await?, &wanted, WATCHED, now).await?;
+            relay_views::list(&mut *app.pool.begin(scope).await?, &wanted, WATCHED, now).await?;
         for row in rows {
             // Being heard of is no change.
             let changed = known
@@ -185,14 +187,14 @@ async fn watch(
 /// Narrows to a parent; a fleet that is named must be there.
 async fn within(
     db: &mut sqlx::PgConnection,
-    tenant: Option<String>,
+    scope: &Scope,
     parent: &FleetName,
 ) -> Result<Wanted, Error> {
     let fleet = (parent.fleet != "-").then(|| parent.fleet.clone());
     if parent.tenant != "-" && fleet.is_some() {
         fleets::get(db, parent).await?;
     }
-    Ok(Wanted { tenant, fleet, ..Wanted::default() })
+    Ok(Wanted { tenant: scope.tenant().map(str::to_owned), fleet, ..Wanted::default() })
 }
 
 fn named(field: &'static str, name: &str) -> Result<(RelayName, Uuid), Error> {

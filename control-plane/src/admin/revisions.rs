@@ -41,7 +41,7 @@ impl RevisionService for Revisions {
     ) -> Result<Response<GetRevisionResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = RevisionName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
         let not_found = || Error::not_found(&name);
         // What is no number in its shortest form names no revision.
         let number: i64 = name.revision.parse().map_err(|_| not_found())?;
@@ -50,7 +50,7 @@ impl RevisionService for Revisions {
         }
 
         let fleet = FleetName { tenant: name.tenant.clone(), fleet: name.fleet.clone() };
-        let found = revisions::find(&mut *call.connection().await?, &fleet, number).await?;
+        let found = revisions::find(&mut *call.read(&scope).await?, &fleet, number).await?;
         let (row, settings) = found.ok_or_else(not_found)?;
         let settings =
             Settings::decode(settings.as_slice()).map_err(|e| Error::Internal(e.into()))?;
@@ -64,10 +64,10 @@ impl RevisionService for Revisions {
     ) -> Result<Response<ListRevisionsResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let fleet = FleetName::parse("parent", &call.request.parent)?;
-        call.may_read(&fleet.tenant)?;
+        let scope = call.may_read(&fleet.tenant)?;
         let page = call.page::<i64>()?;
 
-        let mut db = call.connection().await?;
+        let mut db = call.read(&scope).await?;
         fleets::get(&mut db, &fleet).await?;
         let rows = revisions::list(&mut db, &fleet, page.after, page.limit()).await?;
         let (rows, next_page_token) = call.cut(&page, rows, |row| row.revision)?;

@@ -40,12 +40,12 @@ impl TenantService for Tenants {
         request: Request<CreateTenantRequest>,
     ) -> Result<Response<CreateTenantResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         check_id("tenant_id", &call.request.tenant_id)?;
         let given = call.request.tenant.clone().unwrap_or_default();
         display_name("tenant.display_name", &given.display_name)?;
 
-        let changed = call.change(|db| Box::pin(create(db, &call, &given)));
+        let changed = call.change(&scope, |db| Box::pin(create(db, &call, &given)));
         Ok(changed.await?.into_response())
     }
 
@@ -55,9 +55,9 @@ impl TenantService for Tenants {
     ) -> Result<Response<GetTenantResponse>, Status> {
         let call = Call::open(&self.app, request)?;
         let name = TenantName::parse("name", &call.request.name)?;
-        call.may_read(&name.tenant)?;
+        let scope = call.may_read(&name.tenant)?;
 
-        let row = tenants::get(&mut *call.connection().await?, &name.tenant).await?;
+        let row = tenants::get(&mut *call.read(&scope).await?, &name.tenant).await?;
         Ok(Response::new(GetTenantResponse { tenant: Some(to_message(&row)) }))
     }
 
@@ -68,9 +68,10 @@ impl TenantService for Tenants {
         let call = Call::open(&self.app, request)?;
         let page = call.page::<String>()?;
 
-        let mut db = call.connection().await?;
-        let own = call.caller.tenant.as_deref();
-        let rows = tenants::list(&mut db, own, page.after.as_deref(), page.limit()).await?;
+        let scope = call.visible("-")?;
+        let mut db = call.read(&scope).await?;
+        let rows =
+            tenants::list(&mut db, scope.tenant(), page.after.as_deref(), page.limit()).await?;
         let (rows, next_page_token) = call.cut(&page, rows, |row| row.tenant_id.clone())?;
         let tenants = rows.iter().map(to_message).collect();
         Ok(Response::new(ListTenantsResponse { tenants, next_page_token }))
@@ -84,10 +85,10 @@ impl TenantService for Tenants {
         let given = required("tenant", &call.request.tenant)?;
         let name = TenantName::parse("tenant.name", &given.name)?;
         call.may_read(&name.tenant)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
         let mask = Mask::read(FIELDS, call.request.update_mask.as_ref(), given)?;
 
-        let changed = call.change(|db| Box::pin(update(db, &call, &name, given, &mask)));
+        let changed = call.change(&scope, |db| Box::pin(update(db, &call, &name, given, &mask)));
         Ok(changed.await?.into_response())
     }
 
@@ -98,9 +99,9 @@ impl TenantService for Tenants {
         let call = Call::open(&self.app, request)?;
         let name = TenantName::parse("name", &call.request.name)?;
         call.may_read(&name.tenant)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
 
-        let changed = call.change(|db| Box::pin(delete(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(delete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 
@@ -111,9 +112,9 @@ impl TenantService for Tenants {
         let call = Call::open(&self.app, request)?;
         let name = TenantName::parse("name", &call.request.name)?;
         call.may_read(&name.tenant)?;
-        call.caller.operator_only()?;
+        let scope = call.operator_only()?;
 
-        let changed = call.change(|db| Box::pin(undelete(db, &call, &name)));
+        let changed = call.change(&scope, |db| Box::pin(undelete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
 }

@@ -7,7 +7,6 @@ use std::{
     },
 };
 
-use sqlx::PgPool;
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -15,7 +14,10 @@ use super::Role;
 use crate::{
     clock::Clock,
     error::Error,
-    store::api_tokens::{self, Credential},
+    store::{
+        api_tokens::{self, Credential},
+        scope::{Scope, ScopedPool},
+    },
     tokens::{Kind, Presented},
 };
 
@@ -28,7 +30,7 @@ const USE_NOTED_EVERY: time::Duration = time::Duration::minutes(1);
 
 /// Turns a token's text into who holds it.
 pub struct Authenticator {
-    pool: PgPool,
+    pool: ScopedPool,
     clock: Clock,
     remembered: Mutex<HashMap<Uuid, Remembered>>,
     refused: AtomicU64,
@@ -49,7 +51,7 @@ struct Remembered {
 
 impl Authenticator {
     /// Checks against this database.
-    pub fn new(pool: PgPool, clock: Clock) -> Self {
+    pub fn new(pool: ScopedPool, clock: Clock) -> Self {
         Self { pool, clock, remembered: Mutex::default(), refused: AtomicU64::new(0) }
     }
 
@@ -109,7 +111,7 @@ impl Authenticator {
         }
         // Taken before the read: a revocation that commits after it bites within the second.
         let read_at = Instant::now();
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool.begin(&Scope::Provider).await?;
         let credential = api_tokens::credential(&mut db, id).await?;
         let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
@@ -126,8 +128,9 @@ impl Authenticator {
             return;
         }
         let noted = async {
-            let mut db = self.pool.acquire().await?;
-            api_tokens::touch(&mut db, id, now, since).await
+            let mut db = self.pool.begin(&Scope::Provider).await?;
+            api_tokens::touch(&mut db, id, now, since).await?;
+            Ok::<_, Error>(db.commit().await?)
         };
         match noted.await {
             Ok(()) => {

@@ -90,3 +90,22 @@ fn an_rds_database_must_be_reached_over_tls() {
     }
     check_transport(&PgConnectOptions::from_str("postgres://u@localhost/x").unwrap()).unwrap();
 }
+
+#[tokio::test]
+async fn a_user_that_may_not_take_the_roles_is_told_what_to_grant() {
+    let database = test_database::fresh().await;
+    let mut db = database.pool.acquire().await.unwrap();
+    execute(
+        &mut db,
+        "create role plain login; grant select on _sqlx_migrations to plain; set role plain",
+    )
+    .await;
+    let error = check_version(&mut db).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::NoMember { .. }), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("grant ekiden_nobody, ekiden_tenant, ekiden_provider to \"plain\""),
+        "{error}"
+    );
+}

@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     names::{FleetName, RelayName},
     serve::PeerCertificate,
+    store::scope::Scope,
 };
 
 /// A relay's identity.
@@ -82,6 +83,11 @@ impl RelayIdentity {
         let id = Uuid::try_parse(&name.relay).ok()?;
         let ends_at = certificate.validity().not_after.to_datetime();
         Some(Self { name, id, serial: certificate.raw_serial().to_vec(), ends_at })
+    }
+
+    /// What its transactions see.
+    pub fn scope(&self) -> Scope {
+        Scope::Tenant(self.name.tenant.clone())
     }
 
     /// Its fleet.

@@ -20,6 +20,7 @@ use crate::{
     store::{
         audit,
         relays::{self, Certified, TokenToUse},
+        scope::{self, Scope},
     },
     timestamps::to_proto,
     tokens::{Kind, Presented},
@@ -84,9 +85,10 @@ impl EnrollmentService for Enrollment {
         };
 
         let now = self.app.clock.now();
-        let mut db = self.app.pool.begin().await.map_err(Error::from)?;
+        let mut db = self.app.pool.begin(&Scope::Provider).await.map_err(Error::from)?;
         let token = relays::lock_token(&mut db, presented.id).await.map_err(Error::from)?;
         let fleet = admitted(token, &presented, now)?;
+        scope::narrow(&mut db, &fleet.tenant).await.map_err(Error::from)?;
         let relay = RelayName {
             tenant: fleet.tenant.clone(),
             fleet: fleet.fleet.clone(),
@@ -123,12 +125,13 @@ impl EnrollmentService for Enrollment {
         let now = self.app.clock.now();
         let issued = self.issue(&csr, &identity.name, now)?;
         let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
-        let mut db = self.app.pool.acquire().await.map_err(Error::from)?;
         let fleet = identity.fleet();
+        let mut db = self.app.pool.begin(&identity.scope()).await.map_err(Error::from)?;
         let known = relays::renew(&mut db, &fleet, identity.id, &identity.serial, certified);
         if !known.await.map_err(Error::from)? {
             return Err(not_known().into());
         }
+        db.commit().await.map_err(Error::from)?;
         Ok(Response::new(RenewResponse { certificate: Some(self.bundle(issued)) }))
     }
 }

@@ -128,13 +128,13 @@ async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opene
         running_revision: number(hello.running_revision),
         secret_version: number(hello.secret_version),
     };
-    let mut db = app.pool.acquire().await?;
+    let mut db = app.pool.begin(&identity.scope()).await?;
     let now = app.clock.now();
     let epoch =
         relays::open_session(&mut db, &fleet, identity.id, opening, &description, now).await?;
     let epoch = epoch.ok_or_else(not_known)?;
     let rejected = relays::rejections(&mut db, identity.id).await?;
-    drop(db);
+    db.commit().await?;
     let head = app.heads.follow(&app.pool, &fleet).await?;
     let reported = Reported {
         running_revision: hello.running_revision,
@@ -315,9 +315,11 @@ impl Session {
             Up::KeyStatus(status) => {
                 let version = i64::try_from(status.secret_version).unwrap_or(0);
                 let saved = async {
-                    let mut db = self.app.pool.acquire().await?;
-                    relays::set_secret_version(&mut db, self.identity.id, self.epoch, version, now)
-                        .await
+                    let mut db = self.app.pool.begin(&self.identity.scope()).await?;
+                    let (id, epoch) = (self.identity.id, self.epoch);
+                    let current =
+                        relays::set_secret_version(&mut db, id, epoch, version, now).await?;
+                    db.commit().await.map(|()| current)
                 };
                 // Lost with the database, it comes again with the next Hello and in each health report.
                 Ok(saved.await.unwrap_or(true))
@@ -367,11 +369,12 @@ impl Session {
         let (fleet, id, now) = (self.identity.fleet(), self.identity.id, self.app.clock.now());
         let refused = status.phase() == SettingsPhase::Failed;
         let saved = async {
-            let mut db = self.app.pool.acquire().await?;
+            let mut db = self.app.pool.begin(&self.identity.scope()).await?;
             if refused {
                 relays::reject(&mut db, &fleet, id, row.attempted, now).await?;
             }
-            relays::set_status(&mut db, id, self.epoch, &row, now).await
+            let current = relays::set_status(&mut db, id, self.epoch, &row, now).await?;
+            db.commit().await.map(|()| current)
         };
         match saved.await.map_err(Error::from) {
             Ok(current) => {
@@ -427,8 +430,9 @@ impl Session {
         }
         let now = self.app.clock.now();
         let closed = async {
-            let mut db = self.app.pool.acquire().await?;
-            relays::close_session(&mut db, self.identity.id, self.epoch, left, now).await
+            let mut db = self.app.pool.begin(&self.identity.scope()).await?;
+            relays::close_session(&mut db, self.identity.id, self.epoch, left, now).await?;
+            db.commit().await
         };
         if let Err(error) = closed.await {
             tracing::debug!(error = %error, "A session's end could not be written; its lease will tell");

@@ -1,7 +1,7 @@
 //! The standard health service: SERVING while the database answers.
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -21,11 +21,10 @@ const FAILURES: u32 = 2;
 pub(super) async fn follow(
     reporter: HealthReporter,
     services: Vec<String>,
-    pool: PgPool,
+    database: PgConnectOptions,
     stop: CancellationToken,
 ) {
     set(&reporter, &services, false).await;
-    let options = pool.connect_options();
     let mut connection = None;
     let mut serving = false;
     let mut failures = 0;
@@ -33,7 +32,7 @@ pub(super) async fn follow(
         let asked = async {
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => PgConnection::connect_with(&options).await?,
+                None => PgConnection::connect_with(&database).await?,
             };
             databases::ping(&mut open).await.map(|()| open)
         };

@@ -87,7 +87,7 @@ impl World {
             relay_roots: vec![ca.1.clone()],
             relay_renewal_grace: Duration::ZERO,
             operator_plaintext: false,
-            pool: database.pool.clone(),
+            database: database.options.clone(),
             metrics: Metrics::new(),
             tracker: TaskTracker::new(),
         };

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use ekiden_proto::relay::v1::SettingsSnapshot;
 use sqlx::{
-    PgConnection, PgPool, Row,
+    PgConnection, Row,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
 use tokio::{sync::watch, time::timeout};
@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     names::FleetName,
-    store::{databases, heads_follow},
+    store::{
+        databases, heads_follow,
+        scope::{Scope, ScopedPool},
+    },
 };
 
 /// How long a lost notification can go unnoticed.
@@ -51,7 +54,7 @@ impl HeadsFollower {
     /// What the database says.
     pub async fn follow(
         &self,
-        pool: &PgPool,
+        pool: &ScopedPool,
         fleet: &FleetName,
     ) -> Result<watch::Receiver<Option<Arc<Head>>>, sqlx::Error> {
         if let Some(published) = self.lock().get(fleet)
@@ -61,12 +64,17 @@ impl HeadsFollower {
         }
         let receiver =
             self.lock().entry(fleet.clone()).or_insert_with(|| watch::channel(None).0).subscribe();
-        self.reread(&mut *pool.acquire().await?, std::slice::from_ref(fleet)).await?;
+        self.reread(&mut *pool.begin(&Scope::Provider).await?, std::slice::from_ref(fleet)).await?;
         Ok(receiver)
     }
 
     /// Follows until cancelled. `direct` leads to the database without a pooler between.
-    pub async fn run(&self, pool: &PgPool, direct: &PgConnectOptions, cancel: &CancellationToken) {
+    pub async fn run(
+        &self,
+        pool: &ScopedPool,
+        direct: &PgConnectOptions,
+        cancel: &CancellationToken,
+    ) {
         while !cancel.is_cancelled() {
             let outcome = tokio::select! {
                 () = cancel.cancelled() => return,
@@ -85,7 +93,11 @@ impl HeadsFollower {
         }
     }
 
-    async fn listen(&self, pool: &PgPool, direct: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    async fn listen(
+        &self,
+        pool: &ScopedPool,
+        direct: &PgConnectOptions,
+    ) -> Result<(), sqlx::Error> {
         let own = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(Duration::from_secs(5))
@@ -104,7 +116,7 @@ impl HeadsFollower {
                     if let Ok(fleet) = FleetName::parse("payload", hint.payload())
                         && self.lock().contains_key(&fleet)
                     {
-                        self.reread(&mut *pool.acquire().await?, std::slice::from_ref(&fleet)).await?;
+                        self.reread(&mut *pool.begin(&Scope::Provider).await?, std::slice::from_ref(&fleet)).await?;
                     }
                 }
                 _ = reread.tick() => self.reread_all(pool).await?,
@@ -117,7 +129,7 @@ impl HeadsFollower {
         }
     }
 
-    async fn reread_all(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    async fn reread_all(&self, pool: &ScopedPool) -> Result<(), sqlx::Error> {
         let fleets: Vec<_> = {
             let mut fleets = self.lock();
             fleets.retain(|_, published| published.receiver_count() > 0);
@@ -125,9 +137,9 @@ impl HeadsFollower {
         };
         if fleets.is_empty() {
             // Asked all the same: a database that is away should be noticed before a session needs it.
-            return databases::ping(&mut *pool.acquire().await?).await;
+            return databases::ping(&mut *pool.begin(&Scope::Provider).await?).await;
         }
-        self.reread(&mut *pool.acquire().await?, &fleets).await
+        self.reread(&mut *pool.begin(&Scope::Provider).await?, &fleets).await
     }
 
     async fn reread(&self, db: &mut PgConnection, fleets: &[FleetName]) -> Result<(), sqlx::Error> {

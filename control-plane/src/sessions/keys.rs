@@ -2,7 +2,6 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
-use sqlx::PgPool;
 use tokio::sync::Mutex;
 use zeroize::Zeroize;
 
@@ -10,7 +9,11 @@ use super::Head;
 use crate::{
     error::Error,
     names::{AccessKeyName, FleetName},
-    store::{access_keys::place, heads_follow},
+    store::{
+        access_keys::place,
+        heads_follow,
+        scope::{Scope, ScopedPool},
+    },
     vault::{Sealed, Vault},
 };
 
@@ -52,7 +55,7 @@ impl KeyBundles {
     /// What the database or the vault says.
     pub async fn open(
         &self,
-        pool: &PgPool,
+        pool: &ScopedPool,
         vault: &Vault,
         fleet: &FleetName,
         head: &Head,
@@ -67,7 +70,8 @@ impl KeyBundles {
             return Ok(Arc::clone(bundle));
         }
         // The connection goes back before the vault, which may be far away, is asked.
-        let rows = heads_follow::keys(&mut *pool.acquire().await?, fleet).await?;
+        let scope = Scope::Tenant(fleet.tenant.clone());
+        let rows = heads_follow::keys(&mut *pool.begin(&scope).await?, fleet).await?;
         let mut bundle = OpenBundle(KeyBundle {
             secret_version: head.secret_version,
             keys: Vec::with_capacity(rows.len()),

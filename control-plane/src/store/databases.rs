@@ -66,6 +66,30 @@ pub async fn ping(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select 1 as one").fetch_one(db).await.map(drop)
 }
 
+/// The first of the roles that transactions take which this user may not take; none: it may take all.
+///
+/// # Errors
+/// What the database says.
+pub async fn role_out_of_reach(db: &mut PgConnection) -> Result<Option<OutOfReach>, sqlx::Error> {
+    sqlx::query_as!(
+        OutOfReach,
+        r#"select role as "role!", current_user::text as "login!"
+           from unnest(array['ekiden_nobody', 'ekiden_tenant', 'ekiden_provider']) role
+           where to_regrole(role) is null or not pg_has_role(current_user, to_regrole(role), 'member') limit 1"#
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A role that a user may not take.
+#[derive(Debug)]
+pub struct OutOfReach {
+    /// The role.
+    pub role: String,
+    /// The user.
+    pub login: String,
+}
+
 /// A name as an identifier; such statements take no parameters.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -106,7 +106,8 @@ pub async fn ensure_partition(
 ) -> Result<(), sqlx::Error> {
     // Built of numbers alone: partition bounds cannot be parameters.
     let sql = format!(
-        "create table if not exists {} partition of relay_health_history for values from (to_timestamp({})) to (to_timestamp({}))",
+        "create table if not exists {0} partition of relay_health_history for values from (to_timestamp({1})) to (to_timestamp({2}));
+         alter table {0} enable row level security, force row level security",
         partition(hour),
         hour.unix_timestamp(),
         (hour + Duration::HOUR).unix_timestamp()

@@ -131,7 +131,7 @@ async fn no_column_of_any_table_holds_a_key_or_a_tokens_secret() {
     let enrollment: CreateEnrollmentTokenResponse =
         world.call("EnrollmentTokenService/CreateEnrollmentToken", request).await.unwrap();
 
-    let mut db = world.app.pool.acquire().await.unwrap();
+    let mut db = world.database.pool.acquire().await.unwrap();
     let tables = sqlx::query(
         "select quote_ident(tablename) as name from pg_tables where schemaname = 'public'",
     )

@@ -42,7 +42,7 @@ async fn each_token_that_does_not_admit_is_refused_for_a_reason_of_its_own() {
 }
 
 async fn execute(app: &TestApp, sql: &str) {
-    crate::test_database::execute(&mut app.app.pool.acquire().await.unwrap(), sql).await;
+    crate::test_database::execute(&mut app.database.pool.acquire().await.unwrap(), sql).await;
 }
 
 #[tokio::test]

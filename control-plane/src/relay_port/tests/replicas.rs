@@ -45,7 +45,7 @@ async fn without_notifications_a_change_comes_all_the_same() {
     stream.answer(&first, Some(&first)).await;
     for i in 0..3 {
         // Whoever listens is cut off just before the change, so its notification goes nowhere.
-        let mut db = app.app.pool.acquire().await.unwrap();
+        let mut db = app.database.pool.acquire().await.unwrap();
         crate::test_database::execute(
             &mut db,
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query ilike 'listen%'",
@@ -70,7 +70,7 @@ async fn relays_of_a_replica_whose_lease_is_over_are_shown_as_lost() {
     // As after `kill -9`: it renews nothing and writes nothing more.
     let gone = two.app.replica;
     two.stop();
-    let mut db = one.app.pool.acquire().await.unwrap();
+    let mut db = one.database.pool.acquire().await.unwrap();
     let sql = format!(
         "update replicas set lease_until = now() - interval '1 s' where replica_id = '{gone}'"
     );
