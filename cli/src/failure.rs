@@ -67,6 +67,12 @@ pub enum Failure {
         /// The token.
         name: String,
     },
+    /// The audit trail is not whole.
+    #[error("the audit trail is not whole: {}", .breaks.join("; "))]
+    Broken {
+        /// What is wrong with it, a sentence each.
+        breaks: Vec<String>,
+    },
     /// Standard output is gone.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

@@ -6,6 +6,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
+    audit_log::AuditLog,
     clock::Clock,
     fingerprints::FingerprintKey,
     health::HealthSink,
@@ -31,6 +32,8 @@ pub struct App {
     pub page_tokens: PageTokens,
     /// Fingerprints access keys.
     pub fingerprints: FingerprintKey,
+    /// Records what is done.
+    pub audit: AuditLog,
     /// Issues certificates.
     pub authority: Authority,
     /// Heads of the fleets that have live sessions here.

@@ -7,10 +7,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
+    audit_log::{self, AuditLog},
     clock::Clock,
     store::{
         api_tokens::{self, ApiTokenRow},
-        audit, databases,
+        databases,
         scope::{Scope, ScopedPool},
         server_secrets,
     },
@@ -31,27 +32,51 @@ pub async fn server_key(
     clock: &Clock,
     name: &str,
 ) -> anyhow::Result<Zeroizing<[u8; 32]>> {
+    let random = || {
+        let mut random = Zeroizing::new(vec![0; 32]);
+        let filled = SystemRandom::new().fill(random.as_mut_slice());
+        filled.map_err(|_| anyhow::anyhow!("no randomness"))?;
+        Ok(random)
+    };
+    let opened = server_secret(pool, vault, clock, name, random).await?;
+    let mut key = Zeroizing::new([0; 32]);
+    anyhow::ensure!(opened.len() == key.len(), "the server's key {name} has a wrong length");
+    key.copy_from_slice(&opened);
+    Ok(key)
+}
+
+/// The audit log under its signing key.
+///
+/// # Errors
+/// As [`server_key`].
+pub async fn audit_log(
+    pool: &ScopedPool,
+    vault: &Vault,
+    clock: &Clock,
+) -> anyhow::Result<AuditLog> {
+    AuditLog::new(&server_secret(pool, vault, clock, "audit_signing", audit_log::new_key).await?)
+}
+
+async fn server_secret(
+    pool: &ScopedPool,
+    vault: &Vault,
+    clock: &Clock,
+    name: &str,
+    make: impl FnOnce() -> anyhow::Result<Zeroizing<Vec<u8>>>,
+) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let place = format!("server_secrets/{name}");
     let mut found = server_secrets::find(&mut *pool.begin(&Scope::Provider).await?, name).await?;
     if found.is_none() {
-        let mut random = Zeroizing::new([0; 32]);
-        SystemRandom::new()
-            .fill(random.as_mut_slice())
-            .map_err(|_| anyhow::anyhow!("no randomness"))?;
-        let sealed = vault.seal(&place, random.as_slice()).await?;
+        let sealed = vault.seal(&place, &make()?).await?;
         let mut db = pool.begin(&Scope::Provider).await?;
         server_secrets::insert(&mut db, name, &sealed, clock.now()).await?;
         found = server_secrets::find(&mut db, name).await?;
         db.commit().await?;
     }
     let sealed = found.context("a secret that was just written is not there")?;
-    let opened = vault.open(&place, &sealed).await.with_context(|| {
+    vault.open(&place, &sealed).await.with_context(|| {
         format!("the server's key {name} cannot be opened: is the master key file the one that this database was begun with?")
-    })?;
-    let mut key = Zeroizing::new([0; 32]);
-    anyhow::ensure!(opened.len() == key.len(), "the server's key {name} has a wrong length");
-    key.copy_from_slice(&opened);
-    Ok(key)
+    })
 }
 
 /// The text of the first operator token, on the first start only.
@@ -60,6 +85,7 @@ pub async fn server_key(
 /// The database does not answer.
 pub async fn first_operator_token(
     pool: &ScopedPool,
+    audit: &AuditLog,
     clock: &Clock,
 ) -> anyhow::Result<Option<SecretString>> {
     let now = clock.now();
@@ -82,7 +108,7 @@ pub async fn first_operator_token(
         last_used_at: None,
     };
     api_tokens::insert(&mut transaction, &token, &minted.secret_hash).await?;
-    let event = audit::Event {
+    let event = audit_log::Event {
         tenant: None,
         actor: "controlPlane",
         peer: "",
@@ -92,7 +118,7 @@ pub async fn first_operator_token(
         trace_id: "",
         at: now,
     };
-    audit::record(&mut transaction, event).await?;
+    audit.record(&mut transaction, event).await?;
     transaction.commit().await?;
     Ok(Some(minted.text))
 }

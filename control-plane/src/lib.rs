@@ -6,6 +6,7 @@
 //! - [`admin`]: what operators call.
 //! - [`app`]: what every service holds.
 //! - [`arguments`]: the command line and the environment.
+//! - [`audit_log`]: who did what, chained and signed.
 //! - [`bootstrap`]: what the first start makes.
 //! - [`caller`]: who calls, and what a caller may do.
 //! - [`clock`]: the only place that reads the time.
@@ -39,6 +40,7 @@
 pub mod admin;
 pub mod app;
 pub mod arguments;
+pub mod audit_log;
 pub mod bootstrap;
 pub mod caller;
 pub mod clock;

@@ -133,7 +133,7 @@ async fn run(
 ) -> anyhow::Result<()> {
     let app = build(settings, clock, reached).await?;
     let ca_certificate = data_dir.write_ca(&app.authority.root_pem())?;
-    let first_token = bootstrap::first_operator_token(&app.pool, clock).await?;
+    let first_token = bootstrap::first_operator_token(&app.pool, &app.audit, clock).await?;
     replicas::begin(&app.pool, clock, app.replica).await?;
     let (relays, operators) = ports.addresses()?;
     let issuing = Arc::clone(&app);
@@ -201,6 +201,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
     let vault = Vault::new(Arc::new(LocalFile::load_or_create(&settings.master_key_file)?));
     let page_tokens = bootstrap::server_key(&pool, &vault, clock, "page_tokens").await?;
     let fingerprints = bootstrap::server_key(&pool, &vault, clock, "fingerprints").await?;
+    let audit = bootstrap::audit_log(&pool, &vault, clock).await?;
     let authority = Authority::load_or_create(&pool, &vault, clock, &settings.server.trust_domain)
         .await
         .context("the certificate authority cannot be had")?;
@@ -212,6 +213,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
         vault,
         page_tokens: PageTokens::new(page_tokens),
         fingerprints: FingerprintKey::new(&fingerprints),
+        audit,
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),

@@ -67,8 +67,10 @@ impl TestApp {
         let database = Arc::new(test_database::fresh().await);
         let folder = tempfile::tempdir().unwrap();
         let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
-        let token =
-            bootstrap::first_operator_token(&database.scoped, &clock).await.unwrap().unwrap();
+        let vault = Vault::new(Arc::<LocalFile>::clone(&key));
+        let audit = bootstrap::audit_log(&database.scoped, &vault, &clock).await.unwrap();
+        let token = bootstrap::first_operator_token(&database.scoped, &audit, &clock);
+        let token = token.await.unwrap().unwrap();
         Self::replica(database, key, token.expose_secret().to_owned(), clock).await
     }
 
@@ -130,6 +132,7 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> 
     let pool = database.scoped.clone();
     let page_tokens = bootstrap::server_key(&pool, &vault, &clock, "page_tokens").await.unwrap();
     let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
+    let audit = bootstrap::audit_log(&pool, &vault, &clock).await.unwrap();
     let authority =
         Authority::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
     let metrics = Metrics::new();
@@ -140,6 +143,7 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> 
         vault,
         page_tokens: PageTokens::new(page_tokens),
         fingerprints: FingerprintKey::new(&fingerprints),
+        audit,
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),

@@ -4,8 +4,10 @@
 //! - [`relay`]: enrollment and sessions.
 //! - [`settings`]: what a relay runs.
 //! - [`health`]: what a relay reports.
+//! - [`audit_chain`]: how audit events hang together, and how to check that they do.
 //! - [`codec`]: how messages become bytes.
 
+pub mod audit_chain;
 pub mod codec;
 mod redacted;
 

@@ -1,4 +1,6 @@
 //! `ekidenctl audit`.
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use ekiden_proto::admin::v1::{
     AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse,
@@ -12,6 +14,8 @@ use crate::{
     session::{Session, Wire},
 };
 
+mod verify;
+
 /// What to do with the audit trail.
 #[derive(Debug, Subcommand)]
 pub enum AuditVerb {
@@ -24,6 +28,26 @@ pub enum AuditVerb {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Checks that no event was altered, removed or cut off, and who signed.
+    ///
+    /// Each event carries the hash of the one before it, and the last one's is signed by the control plane's key. A head or an export that is kept elsewhere shows, later, whether the database was turned back.
+    #[command(
+        after_help = "Examples:\n  ekidenctl audit verify --tenant acme\n  ekidenctl audit export --tenant - > trail.jsonl\n  ekidenctl audit verify --tenant - --kept trail.jsonl\n  ekidenctl audit verify --file trail.jsonl"
+    )]
+    Verify {
+        /// Checks a file that `export` wrote instead of asking the control plane
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// An earlier export: its heads must be part of the trail
+        #[arg(long, value_name = "FILE")]
+        kept: Option<PathBuf>,
+        /// Fingerprint of the key that must have signed, as an earlier `verify` printed it
+        #[arg(long, value_name = "HEX")]
+        signer: Option<String>,
+    },
+    /// Writes heads and events, oldest first, a JSON document a line.
+    #[command(after_help = "Examples:\n  ekidenctl audit export --tenant acme > acme.jsonl")]
+    Export,
 }
 
 fn client(session: &Session) -> AuditServiceClient<Wire> {
@@ -31,7 +55,16 @@ fn client(session: &Session) -> AuditServiceClient<Wire> {
 }
 
 pub(super) async fn run(verb: AuditVerb, session: &Session) -> Result<(), Failure> {
-    let AuditVerb::List { limit } = verb;
+    match verb {
+        AuditVerb::List { limit } => list(limit, session).await,
+        AuditVerb::Verify { file, kept, signer } => {
+            verify::verify(session, file.as_deref(), kept.as_deref(), signer.as_deref()).await
+        }
+        AuditVerb::Export => verify::export(session).await,
+    }
+}
+
+async fn list(limit: usize, session: &Session) -> Result<(), Failure> {
     let parent = session.names.tenants()?;
     let listing = session
         .pages(limit, async |page_token, page_size| {

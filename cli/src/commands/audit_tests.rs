@@ -12,8 +12,11 @@ fn audit_events_are_shown() {
         resource: "tenants/acme/fleets/tokyo".to_owned(),
         changed_fields: vec!["listeners".to_owned(), "limits".to_owned()],
         trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        sequence: 3,
+        previous_hash: vec![1; 32],
+        hash: vec![2; 32],
     };
-    let system = AuditEvent { actor: "system".to_owned(), ..AuditEvent::default() };
+    let system = AuditEvent { actor: "controlPlane".to_owned(), ..AuditEvent::default() };
     insta::assert_snapshot!(
         "audit_events",
         [table(&[event.clone(), system]), structured::json(&event).unwrap()].join("\n")

@@ -14,6 +14,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
         Failure::Unreachable { .. } | Failure::TimedOut { .. } => 69,
         // `ekidenctl … | head` is no failure.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Failure::Broken { .. } => 65,
         Failure::File { .. } | Failure::TextGone { .. } | Failure::Output(_) => 1,
         Failure::Refused(refusal) => match refusal.code {
             Code::InvalidArgument | Code::OutOfRange => 65,

@@ -17,6 +17,14 @@ pub fn report(failure: &Failure) -> String {
             line(&mut text, "next", next);
         }
         Failure::File { .. } | Failure::Output(_) => line(&mut text, "error", &failure.to_string()),
+        Failure::Broken { breaks } => {
+            line(&mut text, "error", "the audit trail is not whole");
+            for found in breaks {
+                writeln!(text, "  - {}", plain(found)).ok();
+            }
+            let next = "keep the database as it is, take an export (`ekidenctl audit export`), and find out who could write to it";
+            line(&mut text, "next", next);
+        }
         Failure::TextGone { name } => {
             line(&mut text, "error", &failure.to_string());
             let noun = names::noun(name).unwrap_or("api-token");

@@ -35,17 +35,32 @@ pub fn yaml<M: Message + Name>(message: &M) -> Result<String, Failure> {
     serde_yaml_ng::to_string(&value(message)?).map_err(other)
 }
 
+/// Reads what [`json_line`] wrote.
+///
+/// # Errors
+/// [`Failure::Output`] when it is no such message; unknown members are refused.
+pub fn from_json<M: Message + Name + Default>(text: &str) -> Result<M, Failure> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let dynamic =
+        DynamicMessage::deserialize(descriptor::<M>()?, &mut deserializer).map_err(other)?;
+    deserializer.end().map_err(other)?;
+    dynamic.transcode_to().map_err(other)
+}
+
 /// The message by the mapping: fields in the contract's order, which this kind of value keeps, and maps by key.
 fn value<M: Message + Name>(message: &M) -> Result<Value, Failure> {
-    let descriptor = POOL
-        .as_ref()
-        .and_then(|pool| pool.get_message_by_name(&M::full_name()))
-        .ok_or_else(|| other(format!("{} has no descriptor", M::full_name())))?;
+    let descriptor = descriptor::<M>()?;
     let bytes = message.encode_to_vec();
     let dynamic = DynamicMessage::decode(descriptor.clone(), bytes.as_slice()).map_err(other)?;
     let mut value = serde_yaml_ng::to_value(&dynamic).map_err(other)?;
     sort_maps(&mut value, &descriptor);
     Ok(value)
+}
+
+fn descriptor<M: Name>() -> Result<MessageDescriptor, Failure> {
+    POOL.as_ref()
+        .and_then(|pool| pool.get_message_by_name(&M::full_name()))
+        .ok_or_else(|| other(format!("{} has no descriptor", M::full_name())))
 }
 
 /// Puts the entries of protobuf maps in order, which come in a random one: the same message is to be the same text.

@@ -2,7 +2,8 @@
 use std::sync::Arc;
 
 use ekiden_proto::admin::v1::{
-    AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, audit_service_server::AuditService,
+    ListAuditEventsRequest, ListAuditEventsResponse, ListAuditHeadsRequest, ListAuditHeadsResponse,
+    audit_service_server::AuditService,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -10,12 +11,10 @@ use uuid::Uuid;
 use super::call::Call;
 use crate::{
     app::App,
+    audit_log::to_message,
+    error::Error,
     names::TenantName,
-    store::{
-        audit::{self, AuditEventRow},
-        tenants,
-    },
-    timestamps::to_proto,
+    store::{audit, tenants},
 };
 
 pub(super) struct Audit {
@@ -40,32 +39,35 @@ impl AuditService for Audit {
         let page = call.page::<Uuid>()?;
 
         let mut db = call.read(&scope).await?;
-        let rows = match scope.tenant() {
-            None => audit::list_all(&mut db, page.after, page.limit()).await?,
-            Some(tenant) => {
-                tenants::must_exist(&mut db, tenant).await?;
-                audit::list(&mut db, tenant, page.after, page.limit()).await?
-            }
-        };
+        if let Some(tenant) = scope.tenant() {
+            tenants::must_exist(&mut db, tenant).await?;
+        }
+        let rows = audit::list(&mut db, scope.tenant(), page.after, page.limit())
+            .await
+            .map_err(Error::from)?;
         let (rows, next_page_token) = call.cut(&page, rows, |row| row.audit_event_id)?;
         let audit_events = rows.into_iter().map(to_message).collect();
         Ok(Response::new(ListAuditEventsResponse { audit_events, next_page_token }))
     }
-}
 
-fn to_message(row: AuditEventRow) -> AuditEvent {
-    let id = row.audit_event_id;
-    AuditEvent {
-        name: match row.tenant_id {
-            Some(tenant) => format!("tenants/{tenant}/auditEvents/{id}"),
-            None => format!("auditEvents/{id}"),
-        },
-        create_time: Some(to_proto(row.created_at)),
-        actor: row.actor,
-        peer: row.peer,
-        method: row.method,
-        resource: row.resource,
-        changed_fields: row.changed_fields,
-        trace_id: row.trace_id,
+    async fn list_audit_heads(
+        &self,
+        request: Request<ListAuditHeadsRequest>,
+    ) -> Result<Response<ListAuditHeadsResponse>, Status> {
+        let call = Call::open(&self.app, request)?;
+        let parent = TenantName::parse_wildcard("parent", &call.request.parent)?;
+        let scope = call.visible(&parent.tenant)?;
+        let page = call.page::<String>()?;
+
+        let mut db = call.read(&scope).await?;
+        if let Some(tenant) = scope.tenant() {
+            tenants::must_exist(&mut db, tenant).await?;
+        }
+        let rows = audit::heads(&mut db, scope.tenant(), page.after.as_deref(), page.limit())
+            .await
+            .map_err(Error::from)?;
+        let (rows, next_page_token) = call.cut(&page, rows, |row| row.tenant_id.clone())?;
+        let audit_heads = rows.into_iter().map(|row| self.app.audit.head(row)).collect();
+        Ok(Response::new(ListAuditHeadsResponse { audit_heads, next_page_token }))
     }
 }

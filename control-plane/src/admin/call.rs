@@ -14,11 +14,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     app::App,
+    audit_log::Event,
     caller::Caller,
     error::Error,
     idempotency::Idempotent,
     store::{
-        audit,
         scope::Scope,
         transaction::{self, Transaction},
     },
@@ -102,7 +102,7 @@ impl<M> Call<M> {
         resource: &(dyn Display + Sync),
         changed: &[String],
     ) -> Result<(), Error> {
-        let event = audit::Event {
+        let event = Event {
             tenant,
             at: self.now,
             actor: &self.caller.actor,
@@ -112,7 +112,7 @@ impl<M> Call<M> {
             changed_fields: changed,
             trace_id: &propagation::trace_id(),
         };
-        Ok(audit::record(db, event).await?)
+        self.app.audit.record(db, event).await
     }
 }
 

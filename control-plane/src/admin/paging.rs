@@ -165,6 +165,7 @@ paged!(
     ListEnrollmentTokensRequest,
     ListApiTokensRequest,
     ListAuditEventsRequest,
+    ListAuditHeadsRequest,
     ListRelaysRequest,
     ListHealthReportsRequest,
 );

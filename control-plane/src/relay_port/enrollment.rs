@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit_log::Event,
     error::Error,
     names::{FleetName, RelayName},
     pki::{CertificateRequest, IssuedCertificate, RelayIdentity},
     store::{
-        audit,
         relays::{self, Certified, TokenToUse},
         scope::{self, Scope},
     },
@@ -96,9 +96,8 @@ impl EnrollmentService for Enrollment {
         };
         csr.names_only(None)?;
         let issued = self.issue(&csr, &relay, now)?;
-        record(&mut db, &fleet, &relay, &presented, &issued, &description, &peer, now)
-            .await
-            .map_err(Error::from)?;
+        record(&self.app, &mut db, &fleet, &relay, &presented, &issued, &description, &peer, now)
+            .await?;
         db.commit().await.map_err(Error::from)?;
 
         tracing::info!(
@@ -181,6 +180,7 @@ fn admitted(
 
 #[expect(clippy::too_many_arguments, reason = "one row and one event, each named once")]
 async fn record(
+    app: &App,
     db: &mut PgConnection,
     fleet: &FleetName,
     relay: &RelayName,
@@ -189,12 +189,12 @@ async fn record(
     description: &RelayDescription,
     peer: &str,
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Error> {
     let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
     let id = Uuid::try_parse(&relay.relay).unwrap_or_default();
     relays::use_token(db, token.id).await?;
     relays::insert(db, fleet, id, token.id, certified, description, now).await?;
-    let event = audit::Event {
+    let event = Event {
         tenant: Some(&fleet.tenant),
         at: now,
         actor: &format!("{fleet}/enrollmentTokens/{}", token.id),
@@ -204,7 +204,7 @@ async fn record(
         changed_fields: &[],
         trace_id: &propagation::trace_id(),
     };
-    audit::record(db, event).await
+    app.audit.record(db, event).await
 }
 
 /// Labels of bounded length without control characters.

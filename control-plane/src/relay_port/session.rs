@@ -252,12 +252,7 @@ impl Session {
                 }
                 Some(Offer::Keys) => {
                     let fleet = self.identity.fleet();
-                    match self
-                        .app
-                        .key_bundles
-                        .open(&self.app.pool, &self.app.vault, &fleet, &head)
-                        .await
-                    {
+                    match self.app.key_bundles.open(&self.app, &fleet, &head).await {
                         Ok(bundle) => {
                             let mut bundle = bundle.message();
                             let span = tracing::info_span!(

@@ -2,19 +2,19 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
+use ekiden_telemetry::propagation;
+use sqlx::PgConnection;
 use tokio::sync::Mutex;
 use zeroize::Zeroize;
 
 use super::Head;
 use crate::{
+    app::App,
+    audit_log::Event,
     error::Error,
     names::{AccessKeyName, FleetName},
-    store::{
-        access_keys::place,
-        heads_follow,
-        scope::{Scope, ScopedPool},
-    },
-    vault::{Sealed, Vault},
+    store::{access_keys::place, heads_follow, scope::Scope},
+    vault::Sealed,
 };
 
 /// How long opened keys stay in memory without being sent.
@@ -46,6 +46,8 @@ type Kept = (Arc<OpenBundle>, tokio::time::Instant);
 #[derive(Default)]
 pub struct KeyBundles {
     kept: Mutex<HashMap<FleetName, Kept>>,
+    /// Version of each fleet's keys whose opening the audit log has.
+    told: Mutex<HashMap<FleetName, u64>>,
 }
 
 impl KeyBundles {
@@ -55,8 +57,7 @@ impl KeyBundles {
     /// What the database or the vault says.
     pub async fn open(
         &self,
-        pool: &ScopedPool,
-        vault: &Vault,
+        app: &App,
         fleet: &FleetName,
         head: &Head,
     ) -> Result<Arc<OpenBundle>, Error> {
@@ -70,8 +71,15 @@ impl KeyBundles {
             return Ok(Arc::clone(bundle));
         }
         // The connection goes back before the vault, which may be far away, is asked.
-        let scope = Scope::Tenant(fleet.tenant.clone());
-        let rows = heads_follow::keys(&mut *pool.begin(&scope).await?, fleet).await?;
+        let mut db = app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
+        let rows = heads_follow::keys(&mut db, fleet).await?;
+        if self.told.lock().await.insert(fleet.clone(), head.secret_version)
+            != Some(head.secret_version)
+        {
+            let keys: Vec<_> = rows.iter().map(|row| row.access_key_id.as_str()).collect();
+            record(app, &mut db, fleet, &keys).await?;
+        }
+        db.commit().await?;
         let mut bundle = OpenBundle(KeyBundle {
             secret_version: head.secret_version,
             keys: Vec::with_capacity(rows.len()),
@@ -85,7 +93,7 @@ impl KeyBundles {
                 wrapped_data_key: row.wrapped_data_key,
                 master_key_id: row.master_key_id,
             };
-            let value = vault.open(&place(&name, row.key_version), &sealed).await?;
+            let value = app.vault.open(&place(&name, row.key_version), &sealed).await?;
             bundle.0.keys.push(KeyMaterial {
                 access_key: name.to_string(),
                 version: row.key_version.unsigned_abs(),
@@ -104,4 +112,27 @@ impl KeyBundles {
         let now = tokio::time::Instant::now();
         self.kept.lock().await.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
     }
+}
+
+/// Records that this process opened a fleet's keys for its relays, once a version.
+async fn record(
+    app: &App,
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    keys: &[&str],
+) -> Result<(), Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let event = Event {
+        tenant: Some(&fleet.tenant),
+        at: app.clock.now(),
+        actor: "controlPlane",
+        peer: "",
+        method: "open access keys for relays",
+        resource: &fleet.to_string(),
+        changed_fields: &keys.iter().map(|key| format!("accessKeys/{key}")).collect::<Vec<_>>(),
+        trace_id: &propagation::trace_id(),
+    };
+    app.audit.record(db, event).await
 }

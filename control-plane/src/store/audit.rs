@@ -1,59 +1,12 @@
-//! Audit events: who changed what.
+//! Audit events, chained, and the ends of their chains.
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::error::Error;
-
-/// One thing that was done; recorded in the transaction that does it.
-#[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
-    /// Tenant it belongs to; none for what belongs to no tenant.
-    pub tenant: Option<&'a str>,
-    /// When.
-    pub at: OffsetDateTime,
-    /// Who: `apiTokens/{id}`, a relay's name, or `system`.
-    pub actor: &'a str,
-    /// From which address.
-    pub peer: &'a str,
-    /// Full method, e.g. `/ekiden.admin.v1.FleetService/UpdateFleet`.
-    pub method: &'a str,
-    /// Resource name of what it was done to.
-    pub resource: &'a str,
-    /// Field paths that changed, never their values.
-    pub changed_fields: &'a [String],
-    /// Trace id, 32 hex digits; empty: none.
-    pub trace_id: &'a str,
-}
-
-/// Records an event.
-///
-/// # Errors
-/// What the database says.
-pub async fn record(db: &mut PgConnection, event: Event<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into audit_events
-            (audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        Uuid::now_v7(),
-        event.tenant,
-        event.at,
-        event.actor,
-        event.peer,
-        event.method,
-        event.resource,
-        event.changed_fields,
-        event.trace_id
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// An event as recorded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AuditEventRow {
-    /// Its id; later events have greater ones.
+    /// Its id.
     pub audit_event_id: Uuid,
     /// Tenant it belongs to.
     pub tenant_id: Option<String>,
@@ -71,23 +24,111 @@ pub struct AuditEventRow {
     pub changed_fields: Vec<String>,
     /// Trace id; empty: none.
     pub trace_id: String,
+    /// Place in its chain; 0: from before there were chains.
+    pub sequence: i64,
+    /// Hash of the event before it.
+    pub previous_hash: Vec<u8>,
+    /// Its own hash.
+    pub hash: Vec<u8>,
 }
 
-/// A page of a tenant's events, newest first.
+/// The end of a chain.
+#[derive(Clone, Debug)]
+pub struct AuditHeadRow {
+    /// Whose chain; empty: what belongs to no tenant.
+    pub tenant_id: String,
+    /// Place of its last event.
+    pub sequence: i64,
+    /// Hash of its last event.
+    pub hash: Vec<u8>,
+    /// When it was signed.
+    pub signed_at: OffsetDateTime,
+    /// The signature.
+    pub signature: Vec<u8>,
+}
+
+/// Locks a chain's end; begins the chain where there is none.
+///
+/// # Errors
+/// What the database says.
+pub async fn lock_head(
+    db: &mut PgConnection,
+    tenant: Option<&str>,
+) -> Result<AuditHeadRow, sqlx::Error> {
+    sqlx::query_as!(
+        AuditHeadRow,
+        "insert into audit_heads (tenant_id, sequence, hash, signed_at, signature) values ($1, 0, '', now(), '')
+         on conflict (tenant_id) do update set sequence = audit_heads.sequence
+         returning tenant_id, sequence, hash, signed_at, signature",
+        tenant.unwrap_or_default()
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Moves a locked chain's end.
+///
+/// # Errors
+/// What the database says.
+pub async fn advance(db: &mut PgConnection, head: &AuditHeadRow) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update audit_heads set sequence = $2, hash = $3, signed_at = $4, signature = $5 where tenant_id = $1",
+        head.tenant_id,
+        head.sequence,
+        head.hash,
+        head.signed_at,
+        head.signature
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Adds an event to a chain whose end is locked.
+///
+/// # Errors
+/// What the database says.
+pub async fn insert(db: &mut PgConnection, event: &AuditEventRow) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into audit_events
+            (audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id,
+             sequence, previous_hash, hash)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        event.audit_event_id,
+        event.tenant_id,
+        event.created_at,
+        event.actor,
+        event.peer,
+        event.method,
+        event.resource,
+        &event.changed_fields,
+        event.trace_id,
+        event.sequence,
+        event.previous_hash,
+        event.hash
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A page of a tenant's events, or of everyone's, newest first.
 ///
 /// # Errors
 /// What the database says.
 pub async fn list(
     db: &mut PgConnection,
-    tenant: &str,
+    tenant: Option<&str>,
     before: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<AuditEventRow>, Error> {
-    Ok(sqlx::query_as!(
+) -> Result<Vec<AuditEventRow>, sqlx::Error> {
+    sqlx::query_as!(
         AuditEventRow,
-        "select audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id
+        "select audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id,
+                sequence, previous_hash, hash
          from audit_events
-         where tenant_id = $1 and audit_event_id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+         where ($1::text is null or tenant_id = $1)
+           and audit_event_id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
          order by audit_event_id desc
          limit $3",
         tenant,
@@ -95,28 +136,30 @@ pub async fn list(
         limit
     )
     .fetch_all(db)
-    .await?)
+    .await
 }
 
-/// A page of everyone's events, newest first.
+/// A page of chains' ends by tenant: a tenant's one, or everyone's.
 ///
 /// # Errors
 /// What the database says.
-pub async fn list_all(
+pub async fn heads(
     db: &mut PgConnection,
-    before: Option<Uuid>,
+    tenant: Option<&str>,
+    after: Option<&str>,
     limit: i64,
-) -> Result<Vec<AuditEventRow>, Error> {
-    Ok(sqlx::query_as!(
-        AuditEventRow,
-        "select audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id
-         from audit_events
-         where audit_event_id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-         order by audit_event_id desc
-         limit $2",
-        before,
+) -> Result<Vec<AuditHeadRow>, sqlx::Error> {
+    sqlx::query_as!(
+        AuditHeadRow,
+        "select tenant_id, sequence, hash, signed_at, signature
+         from audit_heads
+         where ($1::text is null or tenant_id = $1) and ($2::text is null or tenant_id > $2)
+         order by tenant_id
+         limit $3",
+        tenant,
+        after,
         limit
     )
     .fetch_all(db)
-    .await?)
+    .await
 }

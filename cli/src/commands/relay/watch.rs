@@ -83,6 +83,7 @@ fn passes(failure: &Failure) -> bool {
         | Failure::Config { .. }
         | Failure::File { .. }
         | Failure::TextGone { .. }
+        | Failure::Broken { .. }
         | Failure::Output(_) => false,
     }
 }

@@ -258,6 +258,11 @@ fn rpcs() -> Vec<Rpc> {
             Viewers,
             ListAuditEventsRequest { parent: tenant(), ..Default::default() },
         ),
+        rpc(
+            "AuditService/ListAuditHeads",
+            Viewers,
+            ListAuditHeadsRequest { parent: tenant(), ..Default::default() },
+        ),
     ]
 }
 

@@ -1,5 +1,8 @@
 //! The audit: one event for each change, in its transaction, without any value.
+use ekiden_proto::audit_chain::{self, Break};
+
 use super::*;
+use crate::test_database::execute;
 
 /// The fields of the last event of a tenant.
 async fn last(world: &World, tenant: &str) -> AuditEvent {
@@ -92,4 +95,83 @@ async fn an_event_says_that_a_key_changed_and_never_what_to() {
     let event = last(&world, "acme").await;
     assert_eq!(event.changed_fields, ["value"]);
     assert!(!format!("{event:?}").contains("second-value"));
+}
+
+/// What checking everything that the operator can see finds, after `sql` was done to the database behind its back.
+async fn found_after(world: &World, sql: &str) -> Vec<Break> {
+    execute(&mut world.database.pool.acquire().await.unwrap(), sql).await;
+    let parent = || "tenants/-".to_owned();
+    let request = ListAuditHeadsRequest { parent: parent(), ..Default::default() };
+    let heads: ListAuditHeadsResponse =
+        world.call("AuditService/ListAuditHeads", request).await.unwrap();
+    let request =
+        ListAuditEventsRequest { parent: parent(), page_size: 1000, ..Default::default() };
+    let events: ListAuditEventsResponse =
+        world.call("AuditService/ListAuditEvents", request).await.unwrap();
+    let key = world.app.audit.public_key();
+    match audit_chain::check(&events.audit_events, &heads.audit_heads, key) {
+        Ok(whole) => {
+            assert!(
+                whole.iter().all(|chain| chain.events > 0 && chain.unchained == 0),
+                "{whole:?}"
+            );
+            Vec::new()
+        }
+        Err(breaks) => breaks,
+    }
+}
+
+/// Two tenants that made changes side by side, on two replicas.
+async fn busy() -> (World, World) {
+    let world = World::start().await;
+    let beside = world.beside().await;
+    for tenant in ["acme", "globex"] {
+        world.tenant(tenant).await;
+        let mut changes = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let channel = if n % 2 == 0 { world.channel.clone() } else { beside.channel.clone() };
+            let (token, request) =
+                (world.token.clone(), create_access_key(tenant, &format!("key-{n}"), "secret"));
+            changes.spawn(async move {
+                let path = "/ekiden.admin.v1.AccessKeyService/CreateAccessKey";
+                let made: Result<CreateAccessKeyResponse, Status> =
+                    test_app::call(&channel, Some(&token), path, request).await;
+                made.unwrap();
+            });
+        }
+        changes.join_all().await;
+    }
+    (world, beside)
+}
+
+#[tokio::test]
+async fn events_of_changes_at_once_on_two_replicas_are_whole_chains() {
+    let (world, _beside) = busy().await;
+    assert_eq!(found_after(&world, "select 1").await, []);
+}
+
+#[tokio::test]
+async fn an_altered_a_removed_and_a_cut_off_event_are_found() {
+    let (world, _beside) = busy().await;
+    let chain = || "tenants/acme/auditHead".to_owned();
+    let altered = "update audit_events set actor = 'apiTokens/someone' where tenant_id = 'acme' and sequence = 3";
+    let breaks = found_after(&world, altered).await;
+    assert!(matches!(&breaks[..], [Break::Altered { sequence: 3, .. }]), "{breaks:?}");
+
+    let (world, _beside) = busy().await;
+    let removed = "delete from audit_events where tenant_id = 'acme' and sequence = 4";
+    assert_eq!(
+        found_after(&world, removed).await,
+        [Break::Missing { chain: chain(), sequence: 4 }]
+    );
+
+    let (world, _beside) = busy().await;
+    let cut = "delete from audit_events where tenant_id = 'acme' and sequence > 7";
+    assert_eq!(
+        found_after(&world, cut).await,
+        [Break::Truncated { chain: chain(), head: 9, last: 7 }]
+    );
+    // Turning the head back as well takes a signature that only the control plane can make.
+    let back = "update audit_heads h set sequence = 7, hash = e.hash from audit_events e where h.tenant_id = 'acme' and e.tenant_id = 'acme' and e.sequence = 7";
+    assert_eq!(found_after(&world, back).await, [Break::Signature { chain: chain() }]);
 }
