@@ -177,6 +177,12 @@ impl RelayService for Relays {
     ) -> Result<Response<ListRelaysResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn revoke_relay(
+        &self,
+        _: Request<RevokeRelayRequest>,
+    ) -> Result<Response<RevokeRelayResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn list_health_reports(
         &self,
         _: Request<ListHealthReportsRequest>,

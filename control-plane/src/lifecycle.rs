@@ -27,7 +27,7 @@ use crate::{
     pki::Authority,
     relay_port, replicas,
     serve::{Ports, Server, Serving},
-    sessions::{HeadsFollower, KeyBundles, LiveSessions},
+    sessions::{HeadsFollower, KeyBundles, LiveSessions, revocations},
     vault::{LocalFile, Vault},
 };
 
@@ -242,6 +242,10 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     let lease = Arc::clone(app);
     tasks.spawn(async move {
         replicas::run(&lease.pool, &lease.clock, lease.replica, &lease.cancel).await
+    });
+    let revoked = Arc::clone(app);
+    tasks.spawn(async move {
+        revocations::run(&revoked.pool, &revoked.clock, &revoked.live, &revoked.cancel).await
     });
     let keys = Arc::clone(app);
     tasks.spawn(async move {

@@ -17,6 +17,7 @@ pub struct Metrics {
     health_flush_duration: Histogram<f64>,
     health_reports: Counter<u64>,
     sessions: UpDownCounter<i64>,
+    session_contests: Counter<u64>,
     session_ends: Counter<u64>,
 }
 
@@ -74,6 +75,11 @@ impl Metrics {
                 "{session}",
                 "Open sessions with relays",
             ),
+            session_contests: counter(
+                "ekiden.control_plane.session.contests",
+                "{session}",
+                "Sessions opened while others of the same relay kept opening too: one certificate in use twice",
+            ),
             session_ends: counter(
                 "ekiden.control_plane.session.ends",
                 "{session}",
@@ -123,6 +129,11 @@ impl Metrics {
     /// A session with a relay opened.
     pub fn session_opened(&self) {
         self.sessions.add(1, &[]);
+    }
+
+    /// A session opened while another of the same relay kept opening too.
+    pub fn session_contested(&self) {
+        self.session_contests.add(1, &[]);
     }
 
     /// A session with a relay ended.

@@ -58,7 +58,7 @@ Examples:
     },
     /// Ends a token: no further relay enrolls by it; those enrolled stay.
     #[command(
-        after_help = "Examples:\n  ekidenctl enrollment-token revoke 0198c5d2-… --fleet tokyo"
+        after_help = "Examples:\n  ekidenctl enrollment-token revoke 0198c5d2-… --fleet tokyo --relays"
     )]
     Revoke {
         /// Its id, or its name.
@@ -66,6 +66,9 @@ Examples:
         /// The fleet, where the name does not say it.
         #[arg(long, value_name = "NAME")]
         fleet: Option<String>,
+        /// Revoke every relay that enrolled with it, too.
+        #[arg(long)]
+        relays: bool,
     },
 }
 
@@ -93,16 +96,20 @@ pub(super) async fn run(verb: EnrollmentTokenVerb, session: &Session) -> Result<
             show_new(session, &answer, quiet)
         }
         EnrollmentTokenVerb::List { fleet, limit } => list(session, &fleet, limit).await,
-        EnrollmentTokenVerb::Revoke { name, fleet } => {
+        EnrollmentTokenVerb::Revoke { name, fleet, relays } => {
             let request = RevokeEnrollmentTokenRequest {
                 name: session.names.resolve(Kind::EnrollmentToken, &name, fleet.as_deref())?,
                 request_id: session.request_id(),
                 validate_only: session.validate_only,
+                revoke_relays: relays,
             };
             let answer = session
                 .change(request, async |r| client(session).revoke_enrollment_token(r).await)
                 .await?;
             let token = answer.enrollment_token.ok_or_else(|| incomplete("enrollment token"))?;
+            if relays {
+                session.printer.note(&format!("Relays revoked: {}.", answer.revoked_relays));
+            }
             session.printer.message(&token, || details(&token, session.printer.now))
         }
     }

@@ -5,7 +5,7 @@
 use clap::Subcommand;
 use ekiden_proto::admin::v1::{
     GetRelayRequest, ListHealthReportsRequest, ListHealthReportsResponse, ListRelaysRequest,
-    ListRelaysResponse, Relay, relay_service_client::RelayServiceClient,
+    ListRelaysResponse, Relay, RevokeRelayRequest, relay_service_client::RelayServiceClient,
 };
 
 use super::incomplete;
@@ -60,6 +60,21 @@ Examples:
         #[arg(long, value_name = "NAME")]
         fleet: Option<String>,
     },
+    /// Ends a relay's certificate: its session closes within two seconds, and it gets nothing any more.
+    ///
+    /// The task may enroll again, as a new relay, with a proof that is good: to keep it out, revoke its enrollment token too, or stop the task.
+    #[command(after_help = "\
+Examples:
+  ekidenctl relay revoke 0198c5                      The first digits do where they are enough
+  ekidenctl enrollment-token revoke 0198c5d2-… --fleet tokyo --relays
+                                                     Every relay that enrolled with a token")]
+    Revoke {
+        /// Its id or the first digits of it, or its name.
+        name: String,
+        /// The fleet, where the name does not say it.
+        #[arg(long, value_name = "NAME")]
+        fleet: Option<String>,
+    },
     /// Lists a relay's past health reports, newest first.
     #[command(after_help = "Examples:\n  ekidenctl relay health 0198c5 --limit 60")]
     Health {
@@ -89,6 +104,17 @@ pub(super) async fn run(verb: RelayVerb, session: &Session) -> Result<(), Failur
             session.printer.message(&relay, || shown::details(&relay, session.printer.now))
         }
         RelayVerb::Watch { fleet } => watch::run(session, fleet.as_deref()).await,
+        RelayVerb::Revoke { name, fleet } => {
+            let request = RevokeRelayRequest {
+                name: find(session, &name, fleet.as_deref()).await?,
+                request_id: session.request_id(),
+                validate_only: session.validate_only,
+            };
+            let answer =
+                session.change(request, async |r| client(session).revoke_relay(r).await).await?;
+            let relay = answer.relay.ok_or_else(|| incomplete("relay"))?;
+            session.printer.message(&relay, || shown::details(&relay, session.printer.now))
+        }
         RelayVerb::Health { name, fleet, limit } => {
             let parent = find(session, &name, fleet.as_deref()).await?;
             health(session, parent, limit).await

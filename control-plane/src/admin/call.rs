@@ -227,6 +227,7 @@ changes!(
     DeleteFleetRequest,
     CreateEnrollmentTokenRequest,
     RevokeEnrollmentTokenRequest,
+    RevokeRelayRequest,
     CreateApiTokenRequest,
     RevokeApiTokenRequest,
 );

@@ -22,7 +22,7 @@ use crate::{
     names::{EnrollmentTokenName, FleetName, uuid_part},
     store::{
         enrollment_tokens::{self, EnrollmentTokenRow},
-        fleets, tenants,
+        fleets, relays, tenants,
     },
     timestamps::to_proto,
     tokens::{self, Kind, Minted},
@@ -148,10 +148,15 @@ async fn revoke(
     tenants::lock(db, &name.tenant).await?;
     let id = get(db, name).await?.enrollment_token_id;
     let ended = enrollment_tokens::revoke(db, id, call.now).await?;
-    let changed = if ended { vec!["revoke_time".to_owned()] } else { Vec::new() };
+    let mut changed = if ended { vec!["revoke_time".to_owned()] } else { Vec::new() };
+    let mut revoked_relays = 0;
+    if call.request.revoke_relays {
+        revoked_relays = relays::revoke_by_token(db, &name.tenant, id, call.now).await?;
+        changed.push("relays.revoke_time".to_owned());
+    }
     call.record(db, Some(&name.tenant), name, &changed).await?;
-    let row = get(db, name).await?;
-    Ok(RevokeEnrollmentTokenResponse { enrollment_token: Some(to_message(&row)) })
+    let enrollment_token = Some(to_message(&get(db, name).await?));
+    Ok(RevokeEnrollmentTokenResponse { enrollment_token, revoked_relays })
 }
 
 async fn get(

@@ -5,12 +5,14 @@ use ekiden_proto::{
     admin::v1::{
         GetRelayRequest, GetRelayResponse, ListHealthReportsRequest, ListHealthReportsResponse,
         ListRelaysRequest, ListRelaysResponse, ReceivedHealthReport, Relay, RelayState,
-        WatchRelaysRequest, WatchRelaysResponse, relay_service_server::RelayService,
+        RevokeRelayRequest, RevokeRelayResponse, WatchRelaysRequest, WatchRelaysResponse,
+        relay_service_server::RelayService,
     },
     health::v1::HealthReport,
     relay::v1::SettingsStatus,
 };
 use prost::Message;
+use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
@@ -24,6 +26,7 @@ use crate::{
     store::{
         fleets, relay_health,
         relay_views::{self, RelayRow, Wanted},
+        relays,
         scope::Scope,
     },
     timestamps::to_proto,
@@ -147,6 +150,33 @@ impl RelayService for Relays {
             .collect::<Result<_, Error>>()?;
         Ok(Response::new(ListHealthReportsResponse { reports, next_page_token }))
     }
+
+    async fn revoke_relay(
+        &self,
+        request: Request<RevokeRelayRequest>,
+    ) -> Result<Response<RevokeRelayResponse>, Status> {
+        let call = Call::open(&self.app, request)?;
+        let (name, id) = named("name", &call.request.name)?;
+        let scope = call.may_change(&name.tenant)?;
+
+        let changed = call.change(&scope, |db| Box::pin(revoke(db, &call, &name, id)));
+        Ok(changed.await?.into_response())
+    }
+}
+
+async fn revoke(
+    db: &mut PgConnection,
+    call: &Call<RevokeRelayRequest>,
+    name: &RelayName,
+    id: Uuid,
+) -> Result<RevokeRelayResponse, Error> {
+    let fleet = FleetName { tenant: name.tenant.clone(), fleet: name.fleet.clone() };
+    let ended = relays::revoke(db, &fleet, id, call.now).await?;
+    let rows = relay_views::list(db, &one(name, id), 1, call.now).await?;
+    let row = rows.first().ok_or_else(|| Error::not_found(name))?;
+    let changed = if ended { vec!["revoke_time".to_owned()] } else { Vec::new() };
+    call.record(db, Some(&name.tenant), name, &changed).await?;
+    Ok(RevokeRelayResponse { relay: Some(to_message(row)?) })
 }
 
 /// Sends relays as they are, then each that changed, until the caller leaves or the process stops.
@@ -185,11 +215,7 @@ async fn watch(
 }
 
 /// Narrows to a parent; a fleet that is named must be there.
-async fn within(
-    db: &mut sqlx::PgConnection,
-    scope: &Scope,
-    parent: &FleetName,
-) -> Result<Wanted, Error> {
+async fn within(db: &mut PgConnection, scope: &Scope, parent: &FleetName) -> Result<Wanted, Error> {
     let fleet = (parent.fleet != "-").then(|| parent.fleet.clone());
     if parent.tenant != "-" && fleet.is_some() {
         fleets::get(db, parent).await?;
@@ -247,5 +273,6 @@ fn to_message(row: &RelayRow) -> Result<Relay, Error> {
         last_seen_time: row.last_seen_at.map(to_proto),
         certificate_expire_time: Some(to_proto(row.certificate_expires_at)),
         health: None,
+        revoke_time: row.revoked_at.map(to_proto),
     })
 }

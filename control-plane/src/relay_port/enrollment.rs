@@ -72,8 +72,7 @@ impl EnrollmentService for Enrollment {
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollResponse>, Status> {
         let _admitted = self.admit()?;
-        let peer =
-            request.extensions().get::<SocketAddr>().map_or_else(String::new, ToString::to_string);
+        let peer = peer(&request);
         let request = request.into_inner();
         let Some(Proof::EnrollmentToken(text)) = &request.proof else {
             return Err(Error::invalid("proof", "it must be set: an enrollment token").into());
@@ -128,7 +127,7 @@ impl EnrollmentService for Enrollment {
         let mut db = self.app.pool.begin(&identity.scope()).await.map_err(Error::from)?;
         let known = relays::renew(&mut db, &fleet, identity.id, &identity.serial, certified);
         if !known.await.map_err(Error::from)? {
-            return Err(not_known().into());
+            return Err(refusal(&mut db, identity.id).await?.into());
         }
         db.commit().await.map_err(Error::from)?;
         Ok(Response::new(RenewResponse { certificate: Some(self.bundle(issued)) }))
@@ -231,6 +230,23 @@ fn unknown() -> Error {
     Error::Unauthenticated {
         reason: "ENROLLMENT_TOKEN_UNKNOWN",
         description: "the enrollment token is not known here: was it copied whole, and made at this control plane?",
+    }
+}
+
+/// Address of a caller.
+pub(super) fn peer<T>(request: &Request<T>) -> String {
+    request.extensions().get::<SocketAddr>().map_or_else(String::new, ToString::to_string)
+}
+
+/// Why a relay that showed a good certificate gets nothing.
+pub(super) async fn refusal(db: &mut PgConnection, id: Uuid) -> Result<Error, Error> {
+    Ok(if relays::is_revoked(db, id).await? { revoked() } else { not_known() })
+}
+
+pub(super) fn revoked() -> Error {
+    Error::Unauthenticated {
+        reason: "RELAY_REVOKED",
+        description: "the relay was revoked: its certificate gets nothing any more",
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::session;
+use super::{enrollment::peer, session};
 use crate::{app::App, error::Error, pki::RelayIdentity};
 
 /// Messages to a relay that wait for it to read; what matters is the latest head, so few do.
@@ -40,7 +40,8 @@ impl SessionService for Sessions {
         let identity = self.relay(&request)?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let app = Arc::clone(&self.app);
-        self.app.tracker.spawn(session::hold(app, identity, request.into_inner(), sender));
+        let peer = peer(&request);
+        self.app.tracker.spawn(session::hold(app, identity, peer, request.into_inner(), sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 

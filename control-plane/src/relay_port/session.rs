@@ -16,7 +16,7 @@ use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
 use super::{
-    enrollment::{described, not_known},
+    enrollment::{described, not_known, refusal, revoked},
     offers::{Desired, Offer, Reported},
 };
 use crate::{
@@ -24,8 +24,8 @@ use crate::{
     error::Error,
     names::RelayName,
     pki::RelayIdentity,
-    sessions::Head,
-    store::relays::{self, Opening, StatusRow},
+    sessions::{Head, Lease},
+    store::relays::{self, Opened, Opening, StatusRow},
     timestamps::to_proto,
 };
 
@@ -36,6 +36,8 @@ const SEND_WITHIN: Duration = Duration::from_secs(30);
 const RETURNS_PER_SECOND: usize = 500;
 /// How long relays may take to move when this process stops.
 const MOVE_WITHIN: Duration = Duration::from_secs(2);
+/// From how many contests in a row two tasks are taken to have one key; a single one is a connection that broke.
+const CONTESTS: i32 = 3;
 /// How soon what the database did not take is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -52,6 +54,7 @@ enum End {
     TakenOver,
     Draining,
     FleetGone,
+    Revoked,
     Refused(Error),
 }
 
@@ -59,12 +62,13 @@ enum End {
 pub(super) async fn hold(
     app: Arc<App>,
     identity: RelayIdentity,
+    peer: String,
     mut up: Streaming<SessionRequest>,
     down: Sender,
 ) {
     let opened = match timeout(HELLO_WITHIN, up.message()).await {
         Ok(Ok(Some(SessionRequest { message: Some(Up::Hello(hello)) }))) => {
-            open(&app, &identity, hello).await
+            open(&app, &identity, &peer, hello).await
         }
         Ok(Ok(Some(_))) => Err(Error::invalid("message", "a session begins with Hello")),
         Ok(Ok(None)) => return,
@@ -97,7 +101,7 @@ pub(super) async fn hold(
     session.app.metrics.session_opened();
     tracing::info!(relay.id = session.identity.name.relay, session.id = %session.id, session.epoch = session.epoch, "A session opened");
     let lease = session.app.live.enter(session.identity.id, session.epoch);
-    let end = match session.run(&mut up, &lease.taken_over).await {
+    let end = match session.run(&mut up, &lease).await {
         Ok(end) => end,
         Err(error) => End::Refused(error),
     };
@@ -114,9 +118,14 @@ fn unreadable() -> Error {
     Error::invalid("message", "it cannot be read, or is larger than 64 KiB")
 }
 
-type Opened = (Uuid, i64, Reported, watch::Receiver<Option<Arc<Head>>>);
+type Begun = (Uuid, i64, Reported, watch::Receiver<Option<Arc<Head>>>);
 
-async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opened, Error> {
+async fn open(
+    app: &App,
+    identity: &RelayIdentity,
+    peer: &str,
+    hello: Hello,
+) -> Result<Begun, Error> {
     let fleet = identity.fleet();
     let description = described(hello.description.unwrap_or_default())?;
     let number = |value: u64| i64::try_from(value).unwrap_or(0);
@@ -130,9 +139,20 @@ async fn open(app: &App, identity: &RelayIdentity, hello: Hello) -> Result<Opene
     };
     let mut db = app.pool.begin(&identity.scope()).await?;
     let now = app.clock.now();
-    let epoch =
+    let opened =
         relays::open_session(&mut db, &fleet, identity.id, opening, &description, now).await?;
-    let epoch = epoch.ok_or_else(not_known)?;
+    let Some(Opened { epoch, contests }) = opened else {
+        return Err(refusal(&mut db, identity.id).await?);
+    };
+    if contests >= CONTESTS {
+        app.metrics.session_contested();
+        tracing::warn!(
+            relay.id = identity.name.relay,
+            peer,
+            contests,
+            "Sessions of one relay end each other: its certificate is in use twice, by a copied disk or a thief; `ekidenctl relay revoke` ends both"
+        );
+    }
     let rejected = relays::rejections(&mut db, identity.id).await?;
     db.commit().await?;
     let head = app.heads.follow(&app.pool, &fleet).await?;
@@ -164,7 +184,7 @@ impl Session {
     async fn run(
         &mut self,
         up: &mut Streaming<SessionRequest>,
-        taken_over: &tokio_util::sync::CancellationToken,
+        lease: &Lease,
     ) -> Result<End, Error> {
         let heartbeat = self.app.settings.heartbeat_interval;
         let draining = self.app.live.draining().clone();
@@ -180,7 +200,8 @@ impl Session {
                 wake = wake.min(Instant::now() + RETRY);
             }
             tokio::select! {
-                () = taken_over.cancelled() => return Ok(End::TakenOver),
+                () = lease.revoked.cancelled() => return Ok(End::Revoked),
+                () = lease.taken_over.cancelled() => return Ok(End::TakenOver),
                 () = draining.cancelled() => return Ok(End::Draining),
                 message = up.message() => {
                     heard_at = Instant::now();
@@ -402,6 +423,7 @@ impl Session {
             End::TakenOver => "taken_over",
             End::Draining => "draining",
             End::FleetGone => "fleet_gone",
+            End::Revoked => "revoked",
             End::Refused(_) => "refused",
         };
         self.app.metrics.session_ended(cause);
@@ -417,6 +439,9 @@ impl Session {
             }
             End::FleetGone => {
                 self.down.send(Err(not_known().into())).await.ok();
+            }
+            End::Revoked => {
+                self.down.send(Err(revoked().into())).await.ok();
             }
             End::Refused(error) => {
                 self.down.send(Err(error.into())).await.ok();

@@ -89,8 +89,13 @@ async fn send_enrollment(
 /// A relay of the tenant's fleet.
 async fn enrolled(app: &TestApp, tenant: &str) -> Device {
     let token = token(app, tenant, 1).await.text;
+    joining(app, &token).await
+}
+
+/// A relay that enrolls with this token.
+async fn joining(app: &TestApp, token: &str) -> Device {
     let key = KeyPair::generate().unwrap();
-    let answer = send_enrollment(app, &token, csr(&key, None)).await.unwrap();
+    let answer = send_enrollment(app, token, csr(&key, None)).await.unwrap();
     let chain = answer.certificate.unwrap().chain;
     Device { name: answer.relay, key, chain: chain.into_iter().map(CertificateDer::from).collect() }
 }

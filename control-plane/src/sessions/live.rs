@@ -1,7 +1,7 @@
 //! Which sessions are open in this process; the newest of a relay wins.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -10,8 +10,14 @@ use uuid::Uuid;
 /// Sessions that are open here.
 #[derive(Clone, Default)]
 pub struct LiveSessions {
-    open: Arc<Mutex<HashMap<Uuid, (i64, CancellationToken)>>>,
+    open: Arc<Mutex<HashMap<Uuid, Open>>>,
     drain: CancellationToken,
+}
+
+struct Open {
+    epoch: i64,
+    taken_over: CancellationToken,
+    revoked: CancellationToken,
 }
 
 /// One session's place among the open ones; dropping it gives the place up.
@@ -21,38 +27,48 @@ pub struct Lease {
     epoch: i64,
     /// Cancelled when a newer session of the same relay took over.
     pub taken_over: CancellationToken,
+    /// Cancelled when the relay was revoked.
+    pub revoked: CancellationToken,
 }
 
 impl LiveSessions {
     /// Enters a session; an older one of the same relay is told to end.
     pub fn enter(&self, relay: Uuid, epoch: i64) -> Lease {
-        let taken_over = CancellationToken::new();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken_over, revoked) = (CancellationToken::new(), CancellationToken::new());
+        let mut open = self.lock();
         match open.get(&relay) {
             // Two that opened at once may enter in either order; the epoch decides.
-            Some((newer, _)) if *newer > epoch => taken_over.cancel(),
+            Some(newer) if newer.epoch > epoch => taken_over.cancel(),
             _ => {
-                if let Some((_, older)) = open.insert(relay, (epoch, taken_over.clone())) {
-                    older.cancel();
+                let entered =
+                    Open { epoch, taken_over: taken_over.clone(), revoked: revoked.clone() };
+                if let Some(older) = open.insert(relay, entered) {
+                    older.taken_over.cancel();
                 }
             }
         }
-        Lease { sessions: self.clone(), relay, epoch, taken_over }
+        Lease { sessions: self.clone(), relay, epoch, taken_over, revoked }
     }
 
     /// Tells the session of `relay` with this or an earlier epoch that it was fenced off elsewhere.
     pub fn fence_off(&self, relay: Uuid, epoch: i64) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((held, session)) = open.get(&relay)
-            && *held <= epoch
+        if let Some(open) = self.lock().get(&relay)
+            && open.epoch <= epoch
         {
-            session.cancel();
+            open.taken_over.cancel();
+        }
+    }
+
+    /// Tells the session of `relay`, where there is one, that the relay was revoked.
+    pub fn revoke(&self, relay: Uuid) {
+        if let Some(open) = self.lock().get(&relay) {
+            open.revoked.cancel();
         }
     }
 
     /// How many are open.
     pub fn count(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().len()
     }
 
     /// Asks every session to move elsewhere.
@@ -64,12 +80,16 @@ impl LiveSessions {
     pub fn draining(&self) -> &CancellationToken {
         &self.drain
     }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut open = self.sessions.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.get(&self.relay).is_some_and(|(epoch, _)| *epoch == self.epoch) {
+        let mut open = self.sessions.lock();
+        if open.get(&self.relay).is_some_and(|open| open.epoch == self.epoch) {
             open.remove(&self.relay);
         }
     }

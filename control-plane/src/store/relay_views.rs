@@ -42,6 +42,8 @@ pub struct RelayRow {
     pub desired_revision: i64,
     /// `RelayPhase` by its last report.
     pub phase: Option<i16>,
+    /// When it was revoked.
+    pub revoked_at: Option<OffsetDateTime>,
 }
 
 /// Which relays.
@@ -79,7 +81,7 @@ pub async fn list(
             r.enrolled_at, r.certificate_expires_at,
             case when p.replica_id is not null then r.connected_at end as session_since,
             r.left_at, r.last_seen_at, r.running_revision, r.settings_phase, r.settings_status, r.secret_version,
-            coalesce(h.revision, 0) as "desired_revision!", l.phase as "phase?"
+            coalesce(h.revision, 0) as "desired_revision!", l.phase as "phase?", r.revoked_at
          from relays r
          join tenants t on t.tenant_id = r.tenant_id and t.deleted_at is null
          left join replicas p on p.replica_id = r.replica_id and p.lease_until > $8

@@ -119,7 +119,7 @@ pub async fn renew(
          from tenants t
          where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
            and t.tenant_id = r.tenant_id and t.deleted_at is null
-           and (r.certificate_serial = $4 or r.previous_certificate_serial = $4)",
+           and (r.certificate_serial = $4 or r.previous_certificate_serial = $4) and r.revoked_at is null",
         fleet.tenant,
         fleet.fleet,
         id,
@@ -147,8 +147,17 @@ pub struct Opening<'a> {
     pub secret_version: i64,
 }
 
+/// A session that was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// Its epoch.
+    pub epoch: i64,
+    /// How often in a row one was opened while another of the same relay was younger than a minute.
+    pub contests: i32,
+}
+
 /// Opens a session: takes the next epoch, which fences off every session before. None: the relay, its tenant or its
-/// certificate is not known.
+/// certificate is not known, or it was revoked.
 ///
 /// # Errors
 /// What the database says.
@@ -159,18 +168,21 @@ pub async fn open_session(
     opening: Opening<'_>,
     description: &RelayDescription,
     now: OffsetDateTime,
-) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
+) -> Result<Option<Opened>, sqlx::Error> {
+    sqlx::query_as!(
+        Opened,
         "update relays r
-         set session_epoch = r.session_epoch + 1, session_id = $4, replica_id = $5, connected_at = $6, last_seen_at = $6,
+         set contests = case when r.session_id is not null and r.connected_at > $6::timestamptz - interval '1 minute'
+                             then least(r.contests + 1, 1000) else 0 end,
+             session_epoch = r.session_epoch + 1, session_id = $4, replica_id = $5, connected_at = $6, last_seen_at = $6,
              disconnected_at = null, left_at = null, running_revision = $8, secret_version = $9,
              address = $10, availability_zone = $11, task_arn = $12, hostname = $13, software_version = $14,
              previous_certificate_serial = case when r.certificate_serial = $7 then null else r.previous_certificate_serial end
          from tenants t
          where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
            and t.tenant_id = r.tenant_id and t.deleted_at is null
-           and (r.certificate_serial = $7 or r.previous_certificate_serial = $7)
-         returning r.session_epoch",
+           and (r.certificate_serial = $7 or r.previous_certificate_serial = $7) and r.revoked_at is null
+         returning r.session_epoch as epoch, r.contests",
         fleet.tenant,
         fleet.fleet,
         id,
@@ -312,4 +324,74 @@ pub async fn set_secret_version(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a relay is revoked.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_revoked(db: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select revoked_at is not null as "revoked!" from relays where relay_id = $1"#,
+        id
+    );
+    Ok(found.fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// Relays revoked since a time.
+///
+/// # Errors
+/// What the database says.
+pub async fn revoked_since(
+    db: &mut PgConnection,
+    since: OffsetDateTime,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!("select relay_id from relays where revoked_at >= $1", since)
+        .fetch_all(db)
+        .await
+}
+
+/// Revokes a relay; tells whether it was not revoked before.
+///
+/// # Errors
+/// What the database says.
+pub async fn revoke(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays set revoked_at = $4
+         where tenant_id = $1 and fleet_id = $2 and relay_id = $3 and revoked_at is null",
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Revokes the relays that enrolled with a token; tells how many.
+///
+/// # Errors
+/// What the database says.
+pub async fn revoke_by_token(
+    db: &mut PgConnection,
+    tenant: &str,
+    token: Uuid,
+    now: OffsetDateTime,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays set revoked_at = $3
+         where tenant_id = $1 and enrollment_token_id = $2 and revoked_at is null",
+        tenant,
+        token,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }

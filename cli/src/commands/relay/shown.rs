@@ -37,6 +37,9 @@ pub(super) fn table(relays: &[Relay], parent: &str, now: OffsetDateTime) -> Stri
 }
 
 fn state(relay: &Relay) -> String {
+    if relay.revoke_time.is_some() {
+        return "revoked".to_owned();
+    }
     word(relay.state().as_str_name(), "RELAY_STATE_")
 }
 
@@ -77,6 +80,7 @@ pub(super) fn details(relay: &Relay, now: OffsetDateTime) -> String {
         .with("Version", &relay.software_version)
         .with("DNS", discovery(&health))
         .with("Enrolled", date_and_age(relay.enroll_time.as_ref(), now))
+        .with("Revoked", date_and_age(relay.revoke_time.as_ref(), now))
         .with("Session since", date_and_age(relay.session_time.as_ref(), now))
         .with("Last seen", date_and_age(relay.last_seen_time.as_ref(), now))
         .with("Certificate", date_and_age(relay.certificate_expire_time.as_ref(), now))

@@ -247,6 +247,11 @@ fn rpcs() -> Vec<Rpc> {
             Viewers,
             ListRelaysRequest { parent: fleet(), ..Default::default() },
         ),
+        rpc(
+            "RelayService/RevokeRelay",
+            TenantAdmins,
+            RevokeRelayRequest { name: relay(), ..Default::default() },
+        ),
         rpc("RelayService/WatchRelays", Viewers, WatchRelaysRequest { parent: fleet() }),
         rpc(
             "RelayService/ListHealthReports",

@@ -122,3 +122,85 @@ async fn a_certificate_that_ended_long_ago_opens_nothing() {
     let status = relay.renew(&app).await.err().unwrap();
     assert!(alert(&status).contains("CertificateExpired"), "{status:?}");
 }
+
+async fn revoke(app: &TestApp, relay: &Device) {
+    let request = RevokeRelayRequest { name: relay.name.clone(), ..Default::default() };
+    let answer: RevokeRelayResponse = app.call("RelayService/RevokeRelay", request).await.unwrap();
+    assert!(answer.relay.unwrap().revoke_time.is_some());
+}
+
+#[tokio::test]
+async fn a_revoked_relay_loses_its_session_on_every_replica_and_gets_nothing_any_more() {
+    let app = TestApp::start().await;
+    let beside = app.beside().await;
+    customer(&app, "acme").await;
+    let (here, there, spared) =
+        (enrolled(&app, "acme").await, enrolled(&app, "acme").await, enrolled(&app, "acme").await);
+    let (mut one, mut two) = (here.joined(&app).await, there.joined(&beside).await);
+    let mut three = spared.joined(&beside).await;
+    let first = three.snapshot().await;
+    three.answer(&first, Some(&first)).await;
+    revoke(&app, &here).await;
+    revoke(&app, &there).await;
+    for stream in [&mut one, &mut two] {
+        // Until the stream ends: what was under way may still come.
+        let status = loop {
+            match stream.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it ended without a reason"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(reason(&status), "RELAY_REVOKED");
+    }
+    for relay in [&here, &there] {
+        assert_eq!(reason(&refused(&app, relay).await), "RELAY_REVOKED");
+        assert_eq!(reason(&relay.renew(&app).await.err().unwrap()), "RELAY_REVOKED");
+    }
+    change(&app, "acme", "second.test").await;
+    assert_eq!(three.snapshot().await.revision, 2);
+}
+
+#[tokio::test]
+async fn revoking_a_token_with_its_relays_spares_those_of_another_token() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let made = token(&app, "acme", 3).await;
+    let (one, two) = (joining(&app, &made.text).await, joining(&app, &made.text).await);
+    let other = enrolled(&app, "acme").await;
+    let request = RevokeEnrollmentTokenRequest {
+        name: made.enrollment_token.unwrap().name,
+        revoke_relays: true,
+        ..Default::default()
+    };
+    let answer: RevokeEnrollmentTokenResponse =
+        app.call("EnrollmentTokenService/RevokeEnrollmentToken", request).await.unwrap();
+    assert_eq!(answer.revoked_relays, 2);
+    for relay in [one, two] {
+        assert_eq!(reason(&refused(&app, &relay).await), "RELAY_REVOKED");
+    }
+    other.joined(&app).await;
+}
+
+#[tokio::test]
+async fn sessions_that_end_each_other_are_counted_and_a_connection_that_broke_is_not() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let relay = enrolled(&app, "acme").await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(relay.joined(&app).await);
+    }
+    let contests = async || {
+        let mut db = app.database.pool.acquire().await.unwrap();
+        crate::test_database::text(&mut db, "select contests::text from relays").await
+    };
+    assert_eq!(contests().await, "3");
+    // An hour later, as after a broken connection, it begins anew.
+    let mut db = app.database.pool.acquire().await.unwrap();
+    let earlier = "update relays set connected_at = connected_at - interval '1 hour'";
+    crate::test_database::execute(&mut db, earlier).await;
+    drop(db);
+    relay.joined(&app).await;
+    assert_eq!(contests().await, "0");
+}
