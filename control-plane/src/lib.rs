@@ -19,11 +19,13 @@
 //! - [`folder_lock`]: one process at a time in a folder.
 //! - [`health`]: takes relays' health reports, in batches.
 //! - [`healthcheck`]: asks a running control plane whether it serves.
+//! - [`https`]: bounded requests to services of others.
 //! - [`idempotency`]: request ids.
 //! - [`lifecycle`]: the server's life, from Postgres to the ports and back.
 //! - [`mask`]: update masks.
 //! - [`metrics`]: what the control plane counts.
 //! - [`names`]: resource names.
+//! - [`oidc`]: verifies tokens of registered issuers.
 //! - [`page`]: page tokens.
 //! - [`pki`]: the built-in CA and the identities it issues.
 //! - [`presets`]: vendors whose endpoints and header names are known.
@@ -53,11 +55,13 @@ pub mod fingerprints;
 pub mod folder_lock;
 pub mod health;
 pub mod healthcheck;
+pub mod https;
 pub mod idempotency;
 pub mod lifecycle;
 pub mod mask;
 pub mod metrics;
 pub mod names;
+pub mod oidc;
 pub mod page;
 pub mod pki;
 pub mod presets;

@@ -1,0 +1,31 @@
+//! Verifies JSON Web Tokens of registered issuers: relays' AWS web identity tokens and operators' logins.
+//!
+//! A token is a stranger's text until [`verify`] returns its [`Claims`]. Only issuers that somebody registered are ever
+//! asked for keys, and only for tokens that would count if their signature did.
+mod algorithm;
+mod claims;
+mod error;
+mod issuer;
+mod jwks;
+mod key_sets;
+mod object;
+mod token;
+mod verify;
+mod web_identity;
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod test_issuer;
+#[cfg(test)]
+mod test_tokens;
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::Algorithm;
+pub use claims::Claims;
+pub use error::OidcError;
+pub use issuer::Issuer;
+pub use key_sets::KeySets;
+pub use verify::{Expected, LEEWAY, verify};
+pub use web_identity::WebIdentity;
