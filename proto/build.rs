@@ -4,8 +4,10 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 /// Messages that hold a secret; `src/redacted.rs` gives them a `Debug` without it.
-const REDACTED: [&str; 6] = [
+const REDACTED: [&str; 8] = [
     ".ekiden.relay.v1.KeyMaterial",
+    ".ekiden.relay.v1.AwsCallerIdentity",
+    ".ekiden.relay.v1.AwsWebIdentity",
     ".ekiden.relay.v1.EnrollRequest",
     ".ekiden.relay.v1.EnrollRequest.proof",
     ".ekiden.admin.v1.AccessKey",

@@ -8,6 +8,7 @@ use ekiden_proto::admin::v1::{
     access_key_service_server::AccessKeyServiceServer,
     api_token_service_server::ApiTokenServiceServer, audit_service_server::AuditServiceServer,
     collector_service_server::CollectorServiceServer,
+    enrollment_rule_service_server::EnrollmentRuleServiceServer,
     enrollment_token_service_server::EnrollmentTokenServiceServer,
     fleet_service_server::FleetServiceServer, relay_service_server::RelayServiceServer,
     revision_service_server::RevisionServiceServer, tenant_service_server::TenantServiceServer,
@@ -24,6 +25,7 @@ mod api_tokens;
 mod audit;
 pub(crate) mod call;
 mod collectors;
+mod enrollment_rules;
 mod enrollment_tokens;
 mod fleets;
 pub(crate) mod paging;
@@ -45,6 +47,8 @@ pub fn routes(app: &Arc<App>) -> Routes {
     let revisions = RevisionServiceServer::new(revisions::Revisions::new(app));
     let enrollment_tokens =
         EnrollmentTokenServiceServer::new(enrollment_tokens::EnrollmentTokens::new(app));
+    let enrollment_rules =
+        EnrollmentRuleServiceServer::new(enrollment_rules::EnrollmentRules::new(app));
     let api_tokens = ApiTokenServiceServer::new(api_tokens::ApiTokens::new(app, gate));
     let relays = RelayServiceServer::new(relays::Relays::new(app));
     let audit = AuditServiceServer::new(audit::Audit::new(app));
@@ -53,6 +57,7 @@ pub fn routes(app: &Arc<App>) -> Routes {
         .add_service(Authenticated::new(gate, collectors))
         .add_service(Authenticated::new(gate, fleets))
         .add_service(Authenticated::new(gate, revisions))
+        .add_service(Authenticated::new(gate, enrollment_rules))
         .add_service(Authenticated::new(gate, enrollment_tokens))
         .add_service(Authenticated::new(gate, api_tokens))
         .add_service(Authenticated::new(gate, relays))

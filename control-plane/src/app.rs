@@ -7,14 +7,17 @@ use uuid::Uuid;
 
 use crate::{
     audit_log::AuditLog,
+    challenges::Challenges,
     clock::Clock,
     fingerprints::FingerprintKey,
     health::HealthSink,
     metrics::Metrics,
+    oidc::KeySets,
     page::PageTokens,
     pki::Authority,
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
     store::scope::ScopedPool,
+    sts::Sts,
     vault::Vault,
 };
 
@@ -34,6 +37,12 @@ pub struct App {
     pub fingerprints: FingerprintKey,
     /// Records what is done.
     pub audit: AuditLog,
+    /// Makes what proofs of AWS identity must be about.
+    pub challenges: Challenges,
+    /// Keys of registered issuers of web identity tokens.
+    pub key_sets: KeySets,
+    /// Asks AWS whose signature it is.
+    pub sts: Sts,
     /// Issues certificates.
     pub authority: Authority,
     /// Heads of the fleets that have live sessions here.

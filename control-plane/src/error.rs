@@ -5,6 +5,8 @@ pub use ekiden_settings::Violation;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
+use crate::{oidc::OidcError, sts::StsError};
+
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "ekiden";
 
@@ -51,6 +53,14 @@ pub enum Error {
         reason: &'static str,
         /// A sentence with what to do.
         description: &'static str,
+    },
+    /// A proof or credential that does not hold, for a cause that only running it showed.
+    #[error("{description}")]
+    Refused {
+        /// Stable reason in SCREAMING_SNAKE_CASE.
+        reason: &'static str,
+        /// A sentence with what to do; nothing of the credential itself.
+        description: String,
     },
     /// A good credential that does not allow this.
     #[error("{description}")]
@@ -117,6 +127,7 @@ impl Error {
             Self::Conflict { .. } => "RESOURCE_CHANGED",
             Self::Precondition { reason, .. }
             | Self::Unauthenticated { reason, .. }
+            | Self::Refused { reason, .. }
             | Self::Forbidden { reason, .. }
             | Self::Exhausted { reason, .. }
             | Self::Unavailable { reason, .. } => reason,
@@ -157,6 +168,36 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<OidcError> for Error {
+    fn from(error: OidcError) -> Self {
+        let (reason, description) = (error.reason(), error.to_string());
+        match error.is_temporary() {
+            true => Self::Unavailable {
+                reason,
+                description: "the token's issuer cannot be asked for its keys just now",
+                retry_after: Duration::from_secs(2),
+                source: Some(error.into()),
+            },
+            false => Self::Refused { reason, description },
+        }
+    }
+}
+
+impl From<StsError> for Error {
+    fn from(error: StsError) -> Self {
+        let (reason, description) = (error.reason(), error.to_string());
+        match error.retry() {
+            true => Self::Unavailable {
+                reason,
+                description: "AWS STS cannot be asked who signed just now",
+                retry_after: Duration::from_secs(2),
+                source: Some(error.into()),
+            },
+            false => Self::Refused { reason, description },
+        }
+    }
+}
+
 impl From<Error> for Status {
     /// The one function that turns meanings into codes and details. Logs what the caller must not see, once, under the id that the caller gets.
     fn from(error: Error) -> Self {
@@ -193,7 +234,7 @@ impl From<Error> for Status {
                 )]);
                 Code::FailedPrecondition
             }
-            Error::Unauthenticated { .. } => Code::Unauthenticated,
+            Error::Unauthenticated { .. } | Error::Refused { .. } => Code::Unauthenticated,
             Error::Forbidden { .. } => Code::PermissionDenied,
             Error::Exhausted { retry_after, .. } => {
                 details.set_retry_info(Some(retry_after));

@@ -46,6 +46,16 @@ pub enum HttpsError {
     },
 }
 
+/// The machine's trusted roots; Mozilla's where it has none.
+pub fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
 impl Https {
     /// A client that trusts `roots`; a host of `instead` is reached at the address beside it, under its own name.
     ///

@@ -9,6 +9,7 @@
 //! - [`audit_log`]: who did what, chained and signed.
 //! - [`bootstrap`]: what the first start makes.
 //! - [`caller`]: who calls, and what a caller may do.
+//! - [`challenges`]: what a proof of AWS identity must be about.
 //! - [`clock`]: the only place that reads the time.
 //! - [`data_dir`]: the data directory.
 //! - [`database`]: the database: how it is reached, migrated, and refused when it is of another time.
@@ -35,6 +36,7 @@
 //! - [`sessions`]: live sessions and the heads they follow.
 //! - [`settings`]: what relays run: what operators give of it, and its compiler.
 //! - [`store`]: the only place with SQL.
+//! - [`sts`]: asks AWS STS whose signature a proof carries.
 //! - [`timestamps`]: times on the wire.
 //! - [`tokens`]: texts of API and enrollment tokens.
 //! - [`vault`]: seals secrets.
@@ -45,6 +47,7 @@ pub mod arguments;
 pub mod audit_log;
 pub mod bootstrap;
 pub mod caller;
+pub mod challenges;
 pub mod clock;
 pub mod data_dir;
 pub mod database;
@@ -71,6 +74,7 @@ pub mod serve;
 pub mod sessions;
 pub mod settings;
 pub mod store;
+pub mod sts;
 pub mod timestamps;
 pub mod tokens;
 pub mod vault;

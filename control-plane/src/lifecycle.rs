@@ -16,18 +16,22 @@ use crate::{
     app::App,
     arguments::{Database, Settings},
     bootstrap,
+    challenges::Challenges,
     clock::Clock,
     data_dir::{DataDir, Endpoints},
     database,
     embedded_postgres::{EmbeddedPostgres, EmbeddedSettings},
     fingerprints::FingerprintKey,
     health::HealthSink,
+    https::{self, Https},
     metrics::Metrics,
+    oidc::KeySets,
     page::PageTokens,
     pki::Authority,
     relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions, revocations},
+    sts::{Partition, Sts},
     vault::{LocalFile, Vault},
 };
 
@@ -201,6 +205,8 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
     let vault = Vault::new(Arc::new(LocalFile::load_or_create(&settings.master_key_file)?));
     let page_tokens = bootstrap::server_key(&pool, &vault, clock, "page_tokens").await?;
     let fingerprints = bootstrap::server_key(&pool, &vault, clock, "fingerprints").await?;
+    let challenges = bootstrap::server_key(&pool, &vault, clock, "challenges").await?;
+    let https = Https::new(https::public_roots(), &[])?;
     let audit = bootstrap::audit_log(&pool, &vault, clock).await?;
     let authority = Authority::load_or_create(&pool, &vault, clock, &settings.server.trust_domain)
         .await
@@ -214,6 +220,9 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
         page_tokens: PageTokens::new(page_tokens),
         fingerprints: FingerprintKey::new(&fingerprints),
         audit,
+        challenges: Challenges::new(&challenges),
+        key_sets: KeySets::new(https.clone(), clock.clone()),
+        sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),

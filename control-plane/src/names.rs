@@ -121,6 +121,10 @@ name!(
     EnrollmentTokenName, "tenants/{tenant}/fleets/{fleet}/enrollmentTokens/{enrollment_token_uuid}", tenant, fleet, enrollment_token
 );
 name!(
+    /// `tenants/{tenant}/fleets/{fleet}/enrollmentRules/{enrollment_rule}`.
+    EnrollmentRuleName, "tenants/{tenant}/fleets/{fleet}/enrollmentRules/{enrollment_rule}", tenant, fleet, enrollment_rule
+);
+name!(
     /// `apiTokens/{api_token}`; the token's id is a UUID.
     ApiTokenName, "apiTokens/{api_token_uuid}", api_token
 );

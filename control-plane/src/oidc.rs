@@ -16,9 +16,9 @@ mod web_identity;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
-mod test_issuer;
+pub(crate) mod test_issuer;
 #[cfg(test)]
-mod test_tokens;
+pub(crate) mod test_tokens;
 #[cfg(test)]
 mod tests;
 
@@ -28,4 +28,4 @@ pub use error::OidcError;
 pub use issuer::Issuer;
 pub use key_sets::KeySets;
 pub use verify::{Expected, LEEWAY, verify};
-pub use web_identity::WebIdentity;
+pub use web_identity::{WebIdentity, account_of_role};

@@ -1,5 +1,6 @@
 //! What relays call. Who calls is what the certificate says; no request names a tenant or a fleet.
 //!
+//! - [`aws_proof`]: which rule of a fleet lets in who holds an AWS role.
 //! - [`enrollment`]: proofs and requests to certificates.
 //! - [`service`]: the session rpcs.
 //! - [`session`]: one session from Hello to its end.
@@ -14,6 +15,7 @@ use tonic::service::Routes;
 
 use crate::app::App;
 
+mod aws_proof;
 mod enrollment;
 mod offers;
 mod service;

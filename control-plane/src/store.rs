@@ -6,6 +6,7 @@
 //! - [`certificate_authorities`]: the CA's certificate.
 //! - [`collectors`]: vendor endpoints.
 //! - [`databases`]: databases and their limits as a whole.
+//! - [`enrollment_rules`]: AWS roles that may join fleets, and proofs that have served.
 //! - [`enrollment_tokens`]: rights to enroll into a fleet, hashed.
 //! - [`fleets`]: fleets and the collectors that their listeners name.
 //! - [`heads`]: what each fleet should run: the write side.
@@ -27,6 +28,7 @@ pub mod audit;
 pub mod certificate_authorities;
 pub mod collectors;
 pub mod databases;
+pub mod enrollment_rules;
 pub mod enrollment_tokens;
 pub mod fleets;
 pub mod heads;

@@ -29,16 +29,20 @@ use crate::{
     admin,
     app::{App, ServerSettings},
     bootstrap,
+    challenges::Challenges,
     clock::Clock,
     fingerprints::FingerprintKey,
     health::HealthSink,
+    https::Https,
     lifecycle,
     metrics::Metrics,
+    oidc::KeySets,
     page::PageTokens,
     pki::Authority,
     relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
+    sts::{Partition, Sts},
     test_database::{self, TestDatabase},
     vault::{LocalFile, Vault},
 };
@@ -53,6 +57,7 @@ pub(crate) struct TestApp {
     pub(crate) token: String,
     pub(crate) database: Arc<TestDatabase>,
     key: Arc<LocalFile>,
+    https: Https,
     _server: Server,
     background: Mutex<JoinSet<()>>,
 }
@@ -64,6 +69,11 @@ impl TestApp {
 
     /// Starts with another clock than the machine's.
     pub(crate) async fn start_at(clock: Clock) -> Self {
+        Self::start_beside(clock, Https::new(RootCertStore::empty(), &[]).unwrap()).await
+    }
+
+    /// Starts with this way to services of others.
+    pub(crate) async fn start_beside(clock: Clock, https: Https) -> Self {
         let database = Arc::new(test_database::fresh().await);
         let folder = tempfile::tempdir().unwrap();
         let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
@@ -71,13 +81,14 @@ impl TestApp {
         let audit = bootstrap::audit_log(&database.scoped, &vault, &clock).await.unwrap();
         let token = bootstrap::first_operator_token(&database.scoped, &audit, &clock);
         let token = token.await.unwrap().unwrap();
-        Self::replica(database, key, token.expose_secret().to_owned(), clock).await
+        Self::replica(database, key, token.expose_secret().to_owned(), clock, https).await
     }
 
     /// Another replica on the same database.
     pub(crate) async fn beside(&self) -> Self {
         let (database, key) = (Arc::clone(&self.database), Arc::clone(&self.key));
-        Self::replica(database, key, self.token.clone(), self.app.clock.clone()).await
+        let (token, clock) = (self.token.clone(), self.app.clock.clone());
+        Self::replica(database, key, token, clock, self.https.clone()).await
     }
 
     /// Ends what runs beside the calls, as `kill -9` would.
@@ -90,9 +101,10 @@ impl TestApp {
         key: Arc<LocalFile>,
         token: String,
         clock: Clock,
+        https: Https,
     ) -> Self {
         let vault = Vault::new(Arc::<LocalFile>::clone(&key));
-        let app = build(&database, vault, clock).await;
+        let app = build(&database, vault, clock, https.clone()).await;
         let any = "127.0.0.1:0".parse().unwrap();
         let ports = Ports::bind(any, any).unwrap();
         let (relays, operators) = ports.addresses().unwrap();
@@ -122,16 +134,18 @@ impl TestApp {
             token,
             database,
             key,
+            https,
             _server: server,
             background: Mutex::new(background),
         }
     }
 }
 
-async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> {
+async fn build(database: &TestDatabase, vault: Vault, clock: Clock, https: Https) -> Arc<App> {
     let pool = database.scoped.clone();
     let page_tokens = bootstrap::server_key(&pool, &vault, &clock, "page_tokens").await.unwrap();
     let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
+    let challenges = bootstrap::server_key(&pool, &vault, &clock, "challenges").await.unwrap();
     let audit = bootstrap::audit_log(&pool, &vault, &clock).await.unwrap();
     let authority =
         Authority::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
@@ -139,11 +153,14 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock) -> Arc<App> 
     Arc::new(App {
         pool,
         direct: database.options.clone(),
-        clock,
+        clock: clock.clone(),
         vault,
         page_tokens: PageTokens::new(page_tokens),
         fingerprints: FingerprintKey::new(&fingerprints),
         audit,
+        challenges: Challenges::new(&challenges),
+        key_sets: KeySets::new(https.clone(), clock.clone()),
+        sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),

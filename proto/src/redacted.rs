@@ -15,6 +15,27 @@ impl Debug for relay::v1::KeyMaterial {
     }
 }
 
+impl Debug for relay::v1::AwsWebIdentity {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("AwsWebIdentity")
+            .field("fleet", &self.fleet)
+            .field("token", &SECRET)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for relay::v1::AwsCallerIdentity {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("AwsCallerIdentity")
+            .field("fleet", &self.fleet)
+            .field("region", &self.region)
+            .field("access_key_id", &self.access_key_id)
+            .field("session_token", &SECRET)
+            .field("signature", &SECRET)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Debug for relay::v1::EnrollRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("EnrollRequest")
@@ -56,7 +77,10 @@ impl Debug for admin::v1::CreateEnrollmentTokenResponse {
 
 impl Debug for relay::v1::enroll_request::Proof {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let Self::EnrollmentToken(_) = self;
-        f.debug_tuple("EnrollmentToken").field(&SECRET).finish()
+        match self {
+            Self::EnrollmentToken(_) => f.debug_tuple("EnrollmentToken").field(&SECRET).finish(),
+            Self::AwsWebIdentity(proof) => proof.fmt(f),
+            Self::AwsCallerIdentity(proof) => proof.fmt(f),
+        }
     }
 }

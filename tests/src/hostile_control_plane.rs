@@ -10,9 +10,9 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use ekiden_proto::{
     relay::v1::{
-        CertificateBundle, EnrollRequest, EnrollResponse, GetSettingsRequest, GetSettingsResponse,
-        RenewRequest, RenewResponse, SessionParameters, SessionRequest, SessionResponse,
-        SettingsSnapshot, SettingsStatus,
+        CertificateBundle, CreateChallengeRequest, CreateChallengeResponse, EnrollRequest,
+        EnrollResponse, GetSettingsRequest, GetSettingsResponse, RenewRequest, RenewResponse,
+        SessionParameters, SessionRequest, SessionResponse, SettingsSnapshot, SettingsStatus,
         enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
         session_request::Message as Up,
         session_response::Message as Down,
@@ -155,6 +155,13 @@ struct Port {
 
 #[tonic::async_trait]
 impl EnrollmentService for Port {
+    async fn create_challenge(
+        &self,
+        _: Request<CreateChallengeRequest>,
+    ) -> Result<Response<CreateChallengeResponse>, Status> {
+        Err(Status::unimplemented("it takes tokens alone"))
+    }
+
     async fn enroll(
         &self,
         request: Request<EnrollRequest>,

@@ -225,6 +225,8 @@ changes!(
     CreateFleetRequest,
     UpdateFleetRequest,
     DeleteFleetRequest,
+    CreateEnrollmentRuleRequest,
+    DeleteEnrollmentRuleRequest,
     CreateEnrollmentTokenRequest,
     RevokeEnrollmentTokenRequest,
     RevokeRelayRequest,

@@ -162,6 +162,7 @@ paged!(
     ListCollectorsRequest,
     ListFleetsRequest,
     ListRevisionsRequest,
+    ListEnrollmentRulesRequest,
     ListEnrollmentTokensRequest,
     ListApiTokensRequest,
     ListAuditEventsRequest,

@@ -156,8 +156,9 @@ impl RelayService for Relays {
         request: Request<RevokeRelayRequest>,
     ) -> Result<Response<RevokeRelayResponse>, Status> {
         let call = Call::open(&self.app, request)?;
-        let (name, id) = named("name", &call.request.name)?;
+        let name = RelayName::parse("name", &call.request.name)?;
         let scope = call.may_change(&name.tenant)?;
+        let id = uuid_part(&name.to_string(), &name.relay)?;
 
         let changed = call.change(&scope, |db| Box::pin(revoke(db, &call, &name, id)));
         Ok(changed.await?.into_response())

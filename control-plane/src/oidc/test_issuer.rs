@@ -29,42 +29,42 @@ use super::{
 use crate::{clock::Clock, https::Https};
 
 /// A host beside `localhost` under which the same server answers.
-pub(super) const OTHER_HOST: &str = "keys.test";
+pub(crate) const OTHER_HOST: &str = "keys.test";
 /// Every algorithm there is.
-pub(super) const ALL: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384];
+pub(crate) const ALL: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384];
 
 /// The issuer and what its verifier has.
-pub(super) struct TestIssuer {
-    pub(super) issuer: Issuer,
-    pub(super) published: Arc<Mutex<Published>>,
+pub(crate) struct TestIssuer {
+    pub(crate) issuer: Issuer,
+    pub(crate) published: Arc<Mutex<Published>>,
     /// How often each document was asked for, in words of the path.
-    pub(super) asked: watch::Receiver<Vec<String>>,
+    pub(crate) asked: watch::Receiver<Vec<String>>,
     /// Answers wait until it says true.
-    pub(super) open: watch::Sender<bool>,
+    pub(crate) open: watch::Sender<bool>,
     address: SocketAddr,
-    root: CertificateDer<'static>,
+    pub(crate) root: CertificateDer<'static>,
     now: Arc<AtomicI64>,
     _serving: JoinSet<()>,
 }
 
 /// What the issuer answers.
-pub(super) struct Published {
+pub(crate) struct Published {
     /// The discovery document.
-    pub(super) discovery: Reply,
+    pub(crate) discovery: Reply,
     /// The key set.
-    pub(super) key_set: Reply,
+    pub(crate) key_set: Reply,
 }
 
 /// An HTTP answer; none hangs up.
-pub(super) type Reply = Option<(u16, Vec<u8>)>;
+pub(crate) type Reply = Option<(u16, Vec<u8>)>;
 
 /// A good answer.
-pub(super) fn ok(document: &Value) -> Reply {
+pub(crate) fn ok(document: &Value) -> Reply {
     Some((200, document.to_string().into_bytes()))
 }
 
 impl TestIssuer {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let names = vec!["localhost".to_owned(), OTHER_HOST.to_owned()];
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
@@ -102,7 +102,7 @@ impl TestIssuer {
     }
 
     /// A verifier's keys, none of them fetched yet.
-    pub(super) fn sets(&self) -> KeySets {
+    pub(crate) fn sets(&self) -> KeySets {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.clone()).unwrap();
         let hosts = ["localhost", OTHER_HOST].map(|host| (host.to_owned(), self.address));
@@ -112,27 +112,27 @@ impl TestIssuer {
     }
 
     /// The port, for other URLs of the same server.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// Lets time pass for the verifier.
-    pub(super) fn pass(&self, seconds: i64) {
+    pub(crate) fn pass(&self, seconds: i64) {
         self.now.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// Changes what is published.
-    pub(super) fn publish(&self, change: impl FnOnce(&mut Published)) {
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut Published)) {
         change(&mut self.published.lock().unwrap());
     }
 
     /// How many requests have come.
-    pub(super) fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.asked.borrow().len()
     }
 
     /// What good tokens are held against; the time of tokens stands still while that of keys passes.
-    pub(super) fn expected(&self) -> Expected<'_> {
+    pub(crate) fn expected(&self) -> Expected<'_> {
         Expected {
             issuer: &self.issuer,
             audience: AUDIENCE,
@@ -145,14 +145,14 @@ impl TestIssuer {
     }
 
     /// Verifies a token.
-    pub(super) async fn verify(&self, sets: &KeySets, token: &str) -> Result<Claims, OidcError> {
+    pub(crate) async fn verify(&self, sets: &KeySets, token: &str) -> Result<Claims, OidcError> {
         verify(sets, token, &self.expected()).await
     }
 }
 
 impl Published {
     /// What an issuer should publish.
-    pub(super) fn good(url: &str) -> Self {
+    pub(crate) fn good(url: &str) -> Self {
         let jwks_uri = format!("{url}/.well-known/jwks.json");
         Self {
             discovery: ok(
@@ -164,7 +164,7 @@ impl Published {
 }
 
 /// A time by its seconds since 1970.
-pub(super) fn at(seconds: i64) -> OffsetDateTime {
+pub(crate) fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(seconds).unwrap()
 }
 

@@ -16,12 +16,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// When good tokens are issued, seconds since 1970; the time now, too.
-pub(super) const ISSUED: i64 = 1_800_000_000;
+pub(crate) const ISSUED: i64 = 1_800_000_000;
 /// Whom good tokens are for.
-pub(super) const AUDIENCE: &str = "https://ekiden.example.com/tenants/acme";
+pub(crate) const AUDIENCE: &str = "https://ekiden.example.com/tenants/acme";
 
 /// Keys of the issuer, and of somebody else.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     rsa: RsaKeyPair,
     other_rsa: RsaKeyPair,
     p256: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Keys {
 }
 
 /// Makes keys once a process: RSA takes its time.
-pub(super) fn keys() -> &'static Keys {
+pub(crate) fn keys() -> &'static Keys {
     static KEYS: OnceLock<Keys> = OnceLock::new();
     let pkcs8 = |algorithm| {
         EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).unwrap().as_ref().to_vec()
@@ -46,11 +46,11 @@ pub(super) fn keys() -> &'static Keys {
 
 impl Keys {
     /// The published key set.
-    pub(super) fn set(&self) -> Value {
+    pub(crate) fn set(&self) -> Value {
         json!({ "keys": [self.rsa_jwk(), self.es256_jwk(), self.es384_jwk()] })
     }
 
-    pub(super) fn rsa_jwk(&self) -> Value {
+    pub(crate) fn rsa_jwk(&self) -> Value {
         let key = self.rsa.public_key();
         let (n, e) = (key.modulus(), key.exponent());
         json!({
@@ -60,47 +60,47 @@ impl Keys {
         })
     }
 
-    pub(super) fn es256_jwk(&self) -> Value {
+    pub(crate) fn es256_jwk(&self) -> Value {
         let (x, y) = point(&self.p256, &ECDSA_P256_SHA256_FIXED_SIGNING);
         json!({ "kty": "EC", "kid": "es256", "alg": "ES256", "use": "sig", "crv": "P-256", "x": x, "y": y })
     }
 
-    pub(super) fn es384_jwk(&self) -> Value {
+    pub(crate) fn es384_jwk(&self) -> Value {
         let (x, y) = point(&self.p384, &ECDSA_P384_SHA384_FIXED_SIGNING);
         json!({ "kty": "EC", "kid": "es384", "alg": "ES384", "use": "sig", "crv": "P-384", "x": x, "y": y })
     }
 
-    pub(super) fn rs256(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn rs256(&self, message: &[u8]) -> Vec<u8> {
         rsa(&self.rsa, &RSA_PKCS1_SHA256, message)
     }
 
     /// Signs with the right RSA key in another way.
-    pub(super) fn rsa_by(&self, way: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn rsa_by(&self, way: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
         rsa(&self.rsa, way, message)
     }
 
-    pub(super) fn other_rs256(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn other_rs256(&self, message: &[u8]) -> Vec<u8> {
         rsa(&self.other_rsa, &RSA_PKCS1_SHA256, message)
     }
 
-    pub(super) fn es256(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn es256(&self, message: &[u8]) -> Vec<u8> {
         ecdsa(&self.p256, &ECDSA_P256_SHA256_FIXED_SIGNING, message)
     }
 
-    pub(super) fn other_es256(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn other_es256(&self, message: &[u8]) -> Vec<u8> {
         ecdsa(&self.other_p256, &ECDSA_P256_SHA256_FIXED_SIGNING, message)
     }
 
-    pub(super) fn es256_der(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn es256_der(&self, message: &[u8]) -> Vec<u8> {
         ecdsa(&self.p256, &ECDSA_P256_SHA256_ASN1_SIGNING, message)
     }
 
-    pub(super) fn es384(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn es384(&self, message: &[u8]) -> Vec<u8> {
         ecdsa(&self.p384, &ECDSA_P384_SHA384_FIXED_SIGNING, message)
     }
 
     /// Signs with what everybody knows of the RSA key as the secret.
-    pub(super) fn hs256_with_public_key(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn hs256_with_public_key(&self, message: &[u8]) -> Vec<u8> {
         let public: PublicKeyX509Der<'_> = self.rsa.public_key().as_der().unwrap();
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, public.as_ref()), message).as_ref().to_vec()
     }
@@ -124,29 +124,29 @@ fn point(pkcs8: &[u8], curve: &'static EcdsaSigningAlgorithm) -> (String, String
 }
 
 /// Base64url without padding.
-pub(super) fn encode(bytes: impl AsRef<[u8]>) -> String {
+pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A good token before it is signed, to be bent.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// The header's members.
-    pub(super) header: Value,
+    pub(crate) header: Value,
     /// The claims.
-    pub(super) claims: Value,
+    pub(crate) claims: Value,
     /// The header's bytes instead of its members.
-    pub(super) header_bytes: Option<Vec<u8>>,
+    pub(crate) header_bytes: Option<Vec<u8>>,
     /// The payload's bytes instead of the claims.
-    pub(super) claims_bytes: Option<Vec<u8>>,
+    pub(crate) claims_bytes: Option<Vec<u8>>,
     /// Signs header and payload.
-    pub(super) sign: fn(&Keys, &[u8]) -> Vec<u8>,
+    pub(crate) sign: fn(&Keys, &[u8]) -> Vec<u8>,
     /// Bends what is to be sent.
-    pub(super) send: fn(String) -> String,
+    pub(crate) send: fn(String) -> String,
 }
 
 impl Draft {
     /// A good token of an issuer.
-    pub(super) fn good(issuer: &str) -> Self {
+    pub(crate) fn good(issuer: &str) -> Self {
         Self {
             header: json!({ "alg": "RS256", "typ": "JWT", "kid": "rsa" }),
             claims: json!({
@@ -167,25 +167,25 @@ impl Draft {
     }
 
     /// The same for another algorithm, under the key of its name.
-    pub(super) fn signed_by(mut self, alg: &str, sign: fn(&Keys, &[u8]) -> Vec<u8>) -> Self {
+    pub(crate) fn signed_by(mut self, alg: &str, sign: fn(&Keys, &[u8]) -> Vec<u8>) -> Self {
         (self.header["alg"], self.header["kid"]) = (json!(alg), json!(alg.to_lowercase()));
         self.sign = sign;
         self
     }
 
     /// Says `iss` as the issuer with something replaced.
-    pub(super) fn reissue(&mut self, from: &str, to: &str) {
+    pub(crate) fn reissue(&mut self, from: &str, to: &str) {
         let issuer = self.claims["iss"].as_str().unwrap().replacen(from, to, 1);
         self.claims["iss"] = json!(issuer);
     }
 
     /// Leaves a claim out.
-    pub(super) fn without(&mut self, claim: &str) {
+    pub(crate) fn without(&mut self, claim: &str) {
         self.claims.as_object_mut().unwrap().remove(claim).unwrap();
     }
 
     /// The token as it is sent.
-    pub(super) fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let bytes = |instead: &Option<Vec<u8>>, value: &Value| {
             encode(instead.clone().unwrap_or_else(|| value.to_string().into_bytes()))
         };

@@ -70,8 +70,9 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The account in the ARN of a role; paths and names as in IAM's `CreateRole`.
-fn account_of_role(arn: &str) -> Option<&str> {
+/// The account in the ARN of a role, `arn:aws:iam::111122223333:role/path/name`; paths and names as in IAM's `CreateRole`.
+/// None: it is no role's.
+pub fn account_of_role(arn: &str) -> Option<&str> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let ["arn", "aws" | "aws-cn" | "aws-us-gov", "iam", "", account, resource] = parts[..] else {
         return None;

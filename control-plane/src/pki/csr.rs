@@ -11,6 +11,7 @@ const LONGEST: usize = 8192;
 /// A request whose signature proves that its sender holds the key.
 pub struct CertificateRequest {
     public_key: PublicKey,
+    public_key_info: Vec<u8>,
     names: Vec<String>,
 }
 
@@ -55,7 +56,8 @@ impl CertificateRequest {
         if params.public_key.algorithm() != &PKCS_ECDSA_P256_SHA256 {
             return Err(Error::invalid("csr", "its key is not P-256"));
         }
-        Ok(Self { public_key: params.public_key, names })
+        let public_key_info = request.certification_request_info.subject_pki.raw.to_vec();
+        Ok(Self { public_key: params.public_key, public_key_info, names })
     }
 
     /// Refuses a request that names anyone but `spiffe_id`.
@@ -73,6 +75,11 @@ impl CertificateRequest {
                 ),
             )),
         }
+    }
+
+    /// The key's SubjectPublicKeyInfo as it stands in the request, DER.
+    pub fn public_key_info(&self) -> &[u8] {
+        &self.public_key_info
     }
 
     pub(super) fn public_key(&self) -> &PublicKey {

@@ -2,8 +2,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{
-    CertificateBundle, EnrollRequest, EnrollResponse, RelayDescription, RenewRequest,
-    RenewResponse, enroll_request::Proof, enrollment_service_server::EnrollmentService,
+    CertificateBundle, CreateChallengeRequest, CreateChallengeResponse, EnrollRequest,
+    EnrollResponse, RelayDescription, RenewRequest, RenewResponse, enroll_request::Proof,
+    enrollment_service_server::EnrollmentService,
 };
 use ekiden_telemetry::propagation;
 use sqlx::PgConnection;
@@ -12,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::aws_proof::{self, Proven};
 use crate::{
     app::App,
     audit_log::Event,
@@ -19,7 +21,8 @@ use crate::{
     names::{FleetName, RelayName},
     pki::{CertificateRequest, IssuedCertificate, RelayIdentity},
     store::{
-        relays::{self, Certified, TokenToUse},
+        enrollment_rules,
+        relays::{self, Admission, Certified, TokenToUse},
         scope::{self, Scope},
     },
     timestamps::to_proto,
@@ -28,6 +31,8 @@ use crate::{
 
 /// Enrollments and renewals at once; sessions have their own limits, so neither starves the other.
 const AT_ONCE: usize = 64;
+/// Longest SubjectPublicKeyInfo, bytes; one of P-256 has 91.
+const LONGEST_PUBLIC_KEY: usize = 512;
 
 pub(super) struct Enrollment {
     app: Arc<App>,
@@ -67,6 +72,26 @@ impl Enrollment {
 
 #[tonic::async_trait]
 impl EnrollmentService for Enrollment {
+    async fn create_challenge(
+        &self,
+        request: Request<CreateChallengeRequest>,
+    ) -> Result<Response<CreateChallengeResponse>, Status> {
+        let _admitted = self.admit()?;
+        let request = request.into_inner();
+        let fleet = FleetName::parse("fleet", &request.fleet)?;
+        if request.public_key.is_empty() || request.public_key.len() > LONGEST_PUBLIC_KEY {
+            let what = "it must be a SubjectPublicKeyInfo in DER of at most 512 bytes";
+            return Err(Error::invalid("public_key", what).into());
+        }
+        let now = self.app.clock.now();
+        let nonce = self.app.challenges.issue(&fleet, &request.public_key, now)?;
+        Ok(Response::new(CreateChallengeResponse {
+            nonce: nonce.bytes,
+            expire_time: Some(to_proto(nonce.expires_at)),
+            audience: aws_proof::audience(&self.app),
+        }))
+    }
+
     async fn enroll(
         &self,
         request: Request<EnrollRequest>,
@@ -74,30 +99,28 @@ impl EnrollmentService for Enrollment {
         let _admitted = self.admit()?;
         let peer = peer(&request);
         let request = request.into_inner();
-        let Some(Proof::EnrollmentToken(text)) = &request.proof else {
-            return Err(Error::invalid("proof", "it must be set: an enrollment token").into());
-        };
         let csr = CertificateRequest::read(&request.csr)?;
-        let description = described(request.description.unwrap_or_default())?;
-        let Some(presented) = Presented::parse(Kind::Enrollment, text) else {
-            return Err(unknown().into());
-        };
-
-        let now = self.app.clock.now();
-        let mut db = self.app.pool.begin(&Scope::Provider).await.map_err(Error::from)?;
-        let token = relays::lock_token(&mut db, presented.id).await.map_err(Error::from)?;
-        let fleet = admitted(token, &presented, now)?;
-        scope::narrow(&mut db, &fleet.tenant).await.map_err(Error::from)?;
-        let relay = RelayName {
-            tenant: fleet.tenant.clone(),
-            fleet: fleet.fleet.clone(),
-            relay: Uuid::now_v7().to_string(),
-        };
         csr.names_only(None)?;
-        let issued = self.issue(&csr, &relay, now)?;
-        record(&self.app, &mut db, &fleet, &relay, &presented, &issued, &description, &peer, now)
-            .await?;
-        db.commit().await.map_err(Error::from)?;
+        let description = described(request.description.unwrap_or_default())?;
+        let now = self.app.clock.now();
+        let joining = Joining { csr: &csr, description: &description, peer: &peer, now };
+        let (fleet, relay, issued) = match &request.proof {
+            Some(Proof::EnrollmentToken(text)) => self.by_token(joining, text).await?,
+            Some(Proof::AwsWebIdentity(proof)) => {
+                let (fleet, proven) =
+                    aws_proof::by_web_identity(&self.app, &csr, proof, now).await?;
+                self.by_aws(joining, fleet, proven).await?
+            }
+            Some(Proof::AwsCallerIdentity(proof)) => {
+                let (fleet, proven) =
+                    aws_proof::by_caller_identity(&self.app, &csr, proof, now).await?;
+                self.by_aws(joining, fleet, proven).await?
+            }
+            None => {
+                let what = "it must be set: an enrollment token, or a proof of AWS identity";
+                return Err(Error::invalid("proof", what).into());
+            }
+        };
 
         tracing::info!(
             tenant.id = fleet.tenant,
@@ -134,7 +157,87 @@ impl EnrollmentService for Enrollment {
     }
 }
 
+/// A relay that wants to join.
+#[derive(Clone, Copy)]
+struct Joining<'a> {
+    csr: &'a CertificateRequest,
+    description: &'a RelayDescription,
+    peer: &'a str,
+    now: OffsetDateTime,
+}
+
+type Joined = (FleetName, RelayName, IssuedCertificate);
+
 impl Enrollment {
+    async fn by_token(&self, joining: Joining<'_>, text: &str) -> Result<Joined, Error> {
+        let presented = Presented::parse(Kind::Enrollment, text).ok_or_else(unknown)?;
+        let mut db = self.app.pool.begin(&Scope::Provider).await?;
+        let token = relays::lock_token(&mut db, presented.id).await?;
+        let fleet = admitted(token, &presented, joining.now)?;
+        scope::narrow(&mut db, &fleet.tenant).await?;
+        relays::use_token(&mut db, presented.id).await?;
+        let actor = format!("{fleet}/enrollmentTokens/{}", presented.id);
+        let admission = Admission::Token(presented.id);
+        let (relay, issued) =
+            self.admit_relay(&mut db, joining, &fleet, &admission, &actor).await?;
+        db.commit().await?;
+        Ok((fleet, relay, issued))
+    }
+
+    async fn by_aws(
+        &self,
+        joining: Joining<'_>,
+        fleet: FleetName,
+        proven: Proven,
+    ) -> Result<Joined, Error> {
+        let mut db = self.app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
+        let actor = match &proven.admission {
+            Admission::Rule { rule, aws_role_arn } => {
+                // It may have been deleted while AWS was asked.
+                enrollment_rules::get(&mut db, rule).await?;
+                aws_role_arn.clone()
+            }
+            Admission::Token(token) => token.to_string(),
+        };
+        proven.use_up(&mut db, joining.now).await?;
+        let (relay, issued) =
+            self.admit_relay(&mut db, joining, &fleet, &proven.admission, &actor).await?;
+        db.commit().await?;
+        Ok((fleet, relay, issued))
+    }
+
+    async fn admit_relay(
+        &self,
+        db: &mut PgConnection,
+        joining: Joining<'_>,
+        fleet: &FleetName,
+        admission: &Admission,
+        actor: &str,
+    ) -> Result<(RelayName, IssuedCertificate), Error> {
+        let Joining { csr, description, peer, now } = joining;
+        let id = Uuid::now_v7();
+        let relay = RelayName {
+            tenant: fleet.tenant.clone(),
+            fleet: fleet.fleet.clone(),
+            relay: id.to_string(),
+        };
+        let issued = self.issue(csr, &relay, now)?;
+        let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
+        relays::insert(db, fleet, id, admission, certified, description, now).await?;
+        let event = Event {
+            tenant: Some(&fleet.tenant),
+            at: now,
+            actor,
+            peer,
+            method: "/ekiden.relay.v1.EnrollmentService/Enroll",
+            resource: &relay.to_string(),
+            changed_fields: &[],
+            trace_id: &propagation::trace_id(),
+        };
+        self.app.audit.record(db, event).await?;
+        Ok((relay, issued))
+    }
+
     fn issue(
         &self,
         csr: &CertificateRequest,
@@ -175,35 +278,6 @@ fn admitted(
         );
     }
     Ok(FleetName { tenant: token.tenant_id, fleet: token.fleet_id })
-}
-
-#[expect(clippy::too_many_arguments, reason = "one row and one event, each named once")]
-async fn record(
-    app: &App,
-    db: &mut PgConnection,
-    fleet: &FleetName,
-    relay: &RelayName,
-    token: &Presented,
-    issued: &IssuedCertificate,
-    description: &RelayDescription,
-    peer: &str,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
-    let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
-    let id = Uuid::try_parse(&relay.relay).unwrap_or_default();
-    relays::use_token(db, token.id).await?;
-    relays::insert(db, fleet, id, token.id, certified, description, now).await?;
-    let event = Event {
-        tenant: Some(&fleet.tenant),
-        at: now,
-        actor: &format!("{fleet}/enrollmentTokens/{}", token.id),
-        peer,
-        method: "/ekiden.relay.v1.EnrollmentService/Enroll",
-        resource: &relay.to_string(),
-        changed_fields: &[],
-        trace_id: &propagation::trace_id(),
-    };
-    app.audit.record(db, event).await
 }
 
 /// Labels of bounded length without control characters.

@@ -23,6 +23,7 @@ use tonic_types::StatusExt;
 
 use crate::test_app::{self, TestApp};
 
+mod aws;
 mod certificates;
 mod enrollment;
 mod replicas;

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::names::FleetName;
+use crate::names::{EnrollmentRuleName, FleetName};
 
 /// What an enrollment token allows, with its row locked.
 #[derive(Clone, Debug)]
@@ -65,6 +65,20 @@ pub struct Certified<'a> {
     pub expires_at: OffsetDateTime,
 }
 
+/// What let a relay in.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// An enrollment token.
+    Token(Uuid),
+    /// A rule, and the AWS role that was proven.
+    Rule {
+        /// The rule.
+        rule: EnrollmentRuleName,
+        /// The role.
+        aws_role_arn: String,
+    },
+}
+
 /// Keeps a relay that has just enrolled.
 ///
 /// # Errors
@@ -73,20 +87,28 @@ pub async fn insert(
     db: &mut PgConnection,
     fleet: &FleetName,
     id: Uuid,
-    token: Uuid,
+    admission: &Admission,
     certified: Certified<'_>,
     description: &RelayDescription,
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
+    let (token, rule, role) = match admission {
+        Admission::Token(token) => (Some(*token), None, ""),
+        Admission::Rule { rule, aws_role_arn } => {
+            (None, Some(rule.enrollment_rule.as_str()), aws_role_arn.as_str())
+        }
+    };
     sqlx::query!(
         "insert into relays
-            (tenant_id, fleet_id, relay_id, enrollment_token_id, certificate_serial, certificate_expires_at,
-             address, availability_zone, task_arn, hostname, software_version, enrolled_at)
-         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            (tenant_id, fleet_id, relay_id, enrollment_token_id, enrollment_rule_id, aws_role_arn, certificate_serial,
+             certificate_expires_at, address, availability_zone, task_arn, hostname, software_version, enrolled_at)
+         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         fleet.tenant,
         fleet.fleet,
         id,
         token,
+        rule,
+        role,
         certified.serial,
         certified.expires_at,
         description.address,
@@ -389,6 +411,28 @@ pub async fn revoke_by_token(
          where tenant_id = $1 and enrollment_token_id = $2 and revoked_at is null",
         tenant,
         token,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Revokes the relays that enrolled by a rule; tells how many.
+///
+/// # Errors
+/// What the database says.
+pub async fn revoke_by_rule(
+    db: &mut PgConnection,
+    rule: &EnrollmentRuleName,
+    now: OffsetDateTime,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "update relays set revoked_at = $4
+         where tenant_id = $1 and fleet_id = $2 and enrollment_rule_id = $3 and revoked_at is null",
+        rule.tenant,
+        rule.fleet,
+        rule.enrollment_rule,
         now
     )
     .execute(db)

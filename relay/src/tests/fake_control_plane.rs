@@ -9,9 +9,9 @@ use std::{
 };
 
 use ekiden_proto::relay::v1::{
-    CertificateBundle, EnrollRequest, EnrollResponse, GetSettingsRequest, GetSettingsResponse,
-    Hello, RelayDescription, RenewRequest, RenewResponse, SessionParameters, SessionRequest,
-    SessionResponse,
+    CertificateBundle, CreateChallengeRequest, CreateChallengeResponse, EnrollRequest,
+    EnrollResponse, GetSettingsRequest, GetSettingsResponse, Hello, RelayDescription, RenewRequest,
+    RenewResponse, SessionParameters, SessionRequest, SessionResponse,
     enroll_request::Proof,
     enrollment_service_server::{EnrollmentService, EnrollmentServiceServer},
     session_request::Message as Said,
@@ -269,6 +269,13 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, inner: Arc<Inner>) {
 
 #[tonic::async_trait]
 impl EnrollmentService for Inner {
+    async fn create_challenge(
+        &self,
+        _: Request<CreateChallengeRequest>,
+    ) -> Result<Response<CreateChallengeResponse>, Status> {
+        Err(Status::unimplemented("it takes tokens alone"))
+    }
+
     async fn enroll(
         &self,
         request: Request<EnrollRequest>,

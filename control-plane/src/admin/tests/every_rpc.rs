@@ -203,6 +203,37 @@ fn rpcs() -> Vec<Rpc> {
             ListRevisionsRequest { parent: fleet(), ..Default::default() },
         ),
         rpc(
+            "EnrollmentRuleService/CreateEnrollmentRule",
+            Operators,
+            CreateEnrollmentRuleRequest {
+                parent: fleet(),
+                enrollment_rule_id: "r".into(),
+                enrollment_rule: Some(EnrollmentRule {
+                    aws_role_arn: "arn:aws:iam::111122223333:role/relays".into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "EnrollmentRuleService/GetEnrollmentRule",
+            Viewers,
+            GetEnrollmentRuleRequest { name: of("fleets/tokyo/enrollmentRules/r") },
+        ),
+        rpc(
+            "EnrollmentRuleService/ListEnrollmentRules",
+            Viewers,
+            ListEnrollmentRulesRequest { parent: fleet(), ..Default::default() },
+        ),
+        rpc(
+            "EnrollmentRuleService/DeleteEnrollmentRule",
+            TenantAdmins,
+            DeleteEnrollmentRuleRequest {
+                name: of("fleets/tokyo/enrollmentRules/r"),
+                ..Default::default()
+            },
+        ),
+        rpc(
             "EnrollmentTokenService/CreateEnrollmentToken",
             TenantAdmins,
             CreateEnrollmentTokenRequest {
@@ -375,7 +406,8 @@ async fn for_a_caller_of_another_tenant_nothing_of_this_one_exists() {
             match rpc.open_to {
                 For::Anyone => assert!(status.is_none(), "{}: {status:?}", rpc.path),
                 For::Operators
-                    if !rpc.path.starts_with("TenantService/")
+                    if !(rpc.path.starts_with("TenantService/")
+                        || rpc.path.starts_with("EnrollmentRuleService/"))
                         || rpc.path.ends_with("/CreateTenant") =>
                 {
                     assert_eq!(status.unwrap().code(), Code::PermissionDenied, "{}", rpc.path);

@@ -1,0 +1,190 @@
+//! Proofs of AWS identity: which rule of the fleet lets in who holds the role.
+use std::time::Duration;
+
+use ekiden_proto::relay::v1::{AwsCallerIdentity, AwsWebIdentity};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use crate::{
+    app::App,
+    challenges::Shown,
+    error::Error,
+    names::FleetName,
+    oidc::{self, Algorithm, Expected, Issuer, OidcError, WebIdentity},
+    pki::CertificateRequest,
+    store::{
+        enrollment_rules::{self, EnrollmentRuleRow},
+        relays::Admission,
+        scope::Scope,
+    },
+    sts::{self, Proof, ProofFields},
+};
+
+/// Rules of one fleet that are looked at.
+const RULES: i64 = 200;
+/// Name of the request tag that carries the challenge in a web identity token.
+const CHALLENGE_TAG: &str = "ekiden-challenge";
+/// Longest life of a web identity token that is taken; STS gives 1 to 60 minutes.
+const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+
+/// A proof that holds, still to be used up.
+pub(super) struct Proven {
+    pub(super) admission: Admission,
+    /// What must not have served before: digests and when they stop to matter.
+    pub(super) once: Vec<([u8; 32], OffsetDateTime)>,
+}
+
+impl Proven {
+    /// Uses the proof up.
+    ///
+    /// # Errors
+    /// `PROOF_USED` when it has served.
+    pub(super) async fn use_up(
+        &self,
+        db: &mut PgConnection,
+        now: OffsetDateTime,
+    ) -> Result<(), Error> {
+        for (digest, expires_at) in &self.once {
+            if !enrollment_rules::use_proof(db, digest, *expires_at, now).await? {
+                return Err(Error::Refused {
+                    reason: "PROOF_USED",
+                    description: "this proof has served: each enrollment takes a new challenge"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks a web identity token, offline but for the issuer's keys.
+pub(super) async fn by_web_identity(
+    app: &App,
+    csr: &CertificateRequest,
+    proof: &AwsWebIdentity,
+    now: OffsetDateTime,
+) -> Result<(FleetName, Proven), Error> {
+    let fleet = FleetName::parse("aws_web_identity.fleet", &proof.fleet)?;
+    let shown = app.challenges.check(&proof.nonce, &fleet, csr.public_key_info(), now)?;
+    let rules = rules(app, &fleet).await?;
+    let identity = verified(app, &rules, &proof.token, now).await?;
+    let expected = challenge(app, &proof.nonce, csr, &fleet);
+    if identity.request_tags.get(CHALLENGE_TAG) != Some(&expected) {
+        return Err(Error::Refused {
+            reason: "PROOF_OF_ANOTHER_CHALLENGE",
+            description: format!(
+                "the token's request tag {CHALLENGE_TAG} is not the one of this nonce, key, control plane and tenant"
+            ),
+        });
+    }
+    let rule = rules.iter().find(|rule| rule.aws_role_arn == identity.role_arn);
+    let rule = rule.ok_or_else(|| not_admitted(&identity.role_arn))?;
+    let mut token = [0; 32];
+    let id = format!("{}\n{}", rule.aws_token_issuer, identity.jti);
+    token.copy_from_slice(
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes()).as_ref(),
+    );
+    let ends = identity.expires_at + oidc::LEEWAY;
+    Ok((fleet, proven(rule, &shown, identity.role_arn.clone(), vec![(token, ends)])))
+}
+
+/// Checks a signed `sts:GetCallerIdentity` by asking STS.
+pub(super) async fn by_caller_identity(
+    app: &App,
+    csr: &CertificateRequest,
+    proof: &AwsCallerIdentity,
+    now: OffsetDateTime,
+) -> Result<(FleetName, Proven), Error> {
+    let fleet = FleetName::parse("aws_caller_identity.fleet", &proof.fleet)?;
+    let shown = app.challenges.check(&proof.nonce, &fleet, csr.public_key_info(), now)?;
+    let fields = ProofFields {
+        region: &proof.region,
+        amz_date: &proof.amz_date,
+        access_key_id: &proof.access_key_id,
+        session_token: &proof.session_token,
+        signature: &proof.signature,
+    };
+    let signed = Proof::read(fields)?;
+    let rules = rules(app, &fleet).await?;
+    let challenge = challenge(app, &proof.nonce, csr, &fleet);
+    let caller = app.sts.caller(&signed, &challenge, &audience(app)).await?;
+    let rule = rules.iter().find(|rule| caller.matches_role(&rule.aws_role_arn));
+    let rule = rule.ok_or_else(|| {
+        not_admitted(&format!("{} of account {}", caller.role_name, caller.account))
+    })?;
+    Ok((fleet, proven(rule, &shown, rule.aws_role_arn.clone(), Vec::new())))
+}
+
+/// Whom a web identity token must be meant for, and what `x-ekiden-audience` says.
+pub(super) fn audience(app: &App) -> String {
+    format!("spiffe://{}", app.authority.trust_domain())
+}
+
+fn challenge(app: &App, nonce: &[u8], csr: &CertificateRequest, fleet: &FleetName) -> String {
+    let tenant = format!("tenants/{}", fleet.tenant);
+    sts::challenge(nonce, csr.public_key_info(), &audience(app), &tenant)
+}
+
+fn proven(
+    rule: &EnrollmentRuleRow,
+    shown: &Shown,
+    aws_role_arn: String,
+    mut once: Vec<([u8; 32], OffsetDateTime)>,
+) -> Proven {
+    once.push((shown.digest, shown.expires_at));
+    Proven { admission: Admission::Rule { rule: rule.name(), aws_role_arn }, once }
+}
+
+/// The fleet's rules; one without any, or a fleet that does not exist, tells no more than a role that is not admitted.
+async fn rules(app: &App, fleet: &FleetName) -> Result<Vec<EnrollmentRuleRow>, Error> {
+    let mut db = app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
+    let rules = enrollment_rules::list(&mut db, fleet, None, RULES).await?;
+    match rules.is_empty() {
+        true => Err(not_admitted("any")),
+        false => Ok(rules),
+    }
+}
+
+/// The identity in a token of one of the rules' issuers; no other issuer is ever asked for keys.
+async fn verified(
+    app: &App,
+    rules: &[EnrollmentRuleRow],
+    token: &str,
+    now: OffsetDateTime,
+) -> Result<WebIdentity, Error> {
+    let mut issuers: Vec<&str> = rules.iter().map(|r| r.aws_token_issuer.as_str()).collect();
+    issuers.sort_unstable();
+    issuers.dedup();
+    let audience = audience(app);
+    let mut refusal = OidcError::IssuerUnexpected;
+    for issuer in issuers.into_iter().filter(|issuer| !issuer.is_empty()) {
+        let issuer = Issuer::new(issuer, None)?;
+        let expected = Expected {
+            issuer: &issuer,
+            audience: &audience,
+            algorithms: &[Algorithm::Rs256, Algorithm::Es384],
+            now,
+            leeway: oidc::LEEWAY,
+            longest_life: TOKEN_LIFE,
+            needs_jti: true,
+        };
+        match oidc::verify(&app.key_sets, token, &expected).await {
+            Ok(claims) => return Ok(WebIdentity::from_claims(&claims)?),
+            Err(OidcError::IssuerUnexpected) => {}
+            Err(error) => {
+                refusal = error;
+                break;
+            }
+        }
+    }
+    Err(refusal.into())
+}
+
+fn not_admitted(role: &str) -> Error {
+    Error::Refused {
+        reason: "AWS_ROLE_NOT_ADMITTED",
+        description: format!(
+            "no enrollment rule of the fleet admits the AWS role {role}: make one with `ekidenctl enrollment-rule create`"
+        ),
+    }
+}
