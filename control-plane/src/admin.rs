@@ -38,7 +38,7 @@ mod tests;
 
 /// Every admin service, open to authenticated callers only.
 pub fn routes(app: &Arc<App>) -> Routes {
-    let authenticator = Arc::new(Authenticator::new(app.pool.clone(), app.clock.clone()));
+    let authenticator = Arc::new(Authenticator::new(app));
     let gate = &authenticator;
     let tenants = TenantServiceServer::new(tenants::Tenants::new(app));
     let access_keys = AccessKeyServiceServer::new(access_keys::AccessKeys::new(app));

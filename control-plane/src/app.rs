@@ -1,5 +1,5 @@
 //! What every service holds: the database, the keys, the live sessions, and the settings this process was started with.
-use std::time::Duration;
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     audit_log::AuditLog,
+    caller::{LoginSettings, Logins},
     challenges::Challenges,
     clock::Clock,
     fingerprints::FingerprintKey,
@@ -43,6 +44,8 @@ pub struct App {
     pub key_sets: KeySets,
     /// Asks AWS whose signature it is.
     pub sts: Sts,
+    /// Verifies operators' logins; none: they have API tokens alone.
+    pub logins: Option<Arc<Logins>>,
     /// Issues certificates.
     pub authority: Authority,
     /// Heads of the fleets that have live sessions here.
@@ -80,4 +83,10 @@ pub struct ServerSettings {
     pub health_interval: Duration,
     /// How often a session carries a message each way at least.
     pub heartbeat_interval: Duration,
+    /// How operators log in beside API tokens; none: not at all.
+    pub logins: Option<LoginSettings>,
+    /// Calls that each caller has a second.
+    pub calls_per_second: NonZeroU32,
+    /// Credentials that may fail a second from each address.
+    pub attempts_per_second: NonZeroU32,
 }

@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
@@ -17,8 +18,11 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::{app::ServerSettings, database, embedded_postgres::usual_folders};
 
+mod logins;
 #[cfg(test)]
 mod tests;
+
+use logins::LoginArguments;
 
 /// What to do, and with which settings.
 pub struct Arguments {
@@ -116,7 +120,7 @@ struct Given {
     )]
     relay_listen: String,
 
-    /// Address and port where operators connect, with API tokens over TLS; also serves health and reflection.
+    /// Address and port where operators connect, with API tokens or logins over TLS; also serves health and reflection.
     #[arg(
         long,
         env = "EKIDEN_OPERATOR_LISTEN",
@@ -231,6 +235,32 @@ struct Given {
         value_name = "SECONDS"
     )]
     heartbeat_interval: String,
+
+    /// Calls that each caller (an API token, or the subject of a login) has a second, 1 to 100000, and twice as many at
+    /// once; a stream is one call. Each replica counts for itself, so that N of them allow up to N times as many.
+    #[arg(
+        long,
+        env = "EKIDEN_CALLS_PER_SECOND",
+        global = true,
+        default_value = "50",
+        value_name = "NUMBER"
+    )]
+    calls_per_second: String,
+
+    /// Credentials that may fail a second from each address (each /64 of IPv6), 1 to 100000, and twice as many at once;
+    /// then the address is refused before the database is asked, but for credentials that were good before. Each replica
+    /// counts for itself. Behind a balancer that hides addresses all operators share one.
+    #[arg(
+        long,
+        env = "EKIDEN_ATTEMPTS_PER_SECOND",
+        global = true,
+        default_value = "20",
+        value_name = "NUMBER"
+    )]
+    attempts_per_second: String,
+
+    #[command(flatten)]
+    logins: LoginArguments,
 }
 
 /// Reads the command line and the environment.
@@ -283,6 +313,10 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
     let health = problems.seconds("health-interval", &given.health_interval, 1..=3600);
     let heartbeat = problems.seconds("heartbeat-interval", &given.heartbeat_interval, 1..=300);
 
+    let calls = problems.per_second("calls-per-second", &given.calls_per_second);
+    let attempts = problems.per_second("attempts-per-second", &given.attempts_per_second);
+    let logins = problems.logins(&given.logins);
+
     let settings = || {
         Some(Settings {
             relay_listen: relay_listen?,
@@ -298,6 +332,9 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
                 relay_renewal_grace: grace?,
                 health_interval: health?,
                 heartbeat_interval: heartbeat?,
+                logins: logins?,
+                calls_per_second: calls?,
+                attempts_per_second: attempts?,
             },
         })
     };
@@ -342,6 +379,17 @@ impl Problems {
             );
         }
         seconds.map(Duration::from_secs)
+    }
+
+    fn per_second(&mut self, flag: &str, value: &str) -> Option<NonZeroU32> {
+        let number = value.trim().parse().ok().filter(|n: &NonZeroU32| n.get() <= 100_000);
+        if number.is_none() {
+            self.add(
+                flag,
+                format_args!("{value:?} will not do: it must be a number from 1 to 100000"),
+            );
+        }
+        number
     }
 
     fn path(&mut self, flag: &str, value: &str) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
-//! Who calls: from a bearer token to a [`Caller`], and what a caller may do.
+//! Who calls: from a bearer token to a [`Caller`], what a caller may do, and how fast.
 use std::{
     convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -14,11 +15,16 @@ use uuid::Uuid;
 use crate::{error::Error, serve::PeerAddress};
 
 mod authenticator;
+mod logins;
+mod pace;
+mod role_rules;
 
 pub use authenticator::Authenticator;
+pub use logins::{LoginSettings, Logins};
+pub use role_rules::RoleRules;
 
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a caller may do, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Everything, in all tenants.
     Operator,
@@ -47,11 +53,11 @@ impl Role {
 /// Who makes a call; in the extensions of every request to an admin service.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `apiTokens/{id}`.
+    /// `apiTokens/{id}`, or `oidc/{host of the issuer}/{subject}`.
     pub actor: String,
     /// What it may do.
     pub role: Role,
-    /// Tenant that its token is bound to; none: all of them.
+    /// Tenant that its credential is bound to; none: all of them.
     pub tenant: Option<String>,
     /// Address it calls from.
     pub peer: String,
@@ -131,7 +137,7 @@ impl Caller {
     }
 }
 
-const MISSING: &str = "no API token: pass one as gRPC metadata `authorization: Bearer eka_…`; `ekidenctl api-token create` makes them";
+const MISSING: &str = "no token: pass one as gRPC metadata `authorization: Bearer …`, an API token (`ekidenctl api-token create` makes them) or, where the control plane takes logins, a JWT of its OIDC issuer";
 
 /// A service that only authenticated callers reach; each finds its [`Caller`] in the request's extensions.
 #[derive(Clone)]
@@ -188,15 +194,14 @@ async fn identify(
     authenticator: &Authenticator,
     head: &http::request::Parts,
 ) -> Result<Caller, Error> {
-    let principal = authenticator.authenticate(bearer(&head.headers)?).await?;
+    let peer = head.extensions.get::<PeerAddress>().map(|peer| peer.0);
+    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let principal = authenticator.authenticate(bearer(&head.headers)?, from).await?;
     Ok(Caller {
-        actor: actor(principal.id),
+        actor: principal.actor,
         role: principal.role,
         tenant: principal.tenant,
-        peer: head
-            .extensions
-            .get::<PeerAddress>()
-            .map_or_else(String::new, |peer| peer.0.to_string()),
+        peer: peer.map_or_else(String::new, |peer| peer.to_string()),
         method: head.uri.path().to_owned(),
     })
 }
@@ -215,7 +220,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => Ok(token.trim()),
         _ => Err(Error::Unauthenticated {
             reason: "TOKEN_MALFORMED",
-            description: "the authorization metadata is not of the form `Bearer eka_…`",
+            description: "the authorization metadata is not of the form `Bearer …`",
         }),
     }
 }

@@ -4,6 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use reqwest::{Client, Request, StatusCode, Url, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
+mod roots;
+
+pub use roots::roots;
+
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a whole exchange may take.
@@ -44,16 +48,6 @@ pub enum HttpsError {
         /// Host of the request.
         host: String,
     },
-}
-
-/// The machine's trusted roots; Mozilla's where it has none.
-pub fn public_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }
 
 impl Https {

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     arguments::{Database, Settings},
     bootstrap,
+    caller::Logins,
     challenges::Challenges,
     clock::Clock,
     data_dir::{DataDir, Endpoints},
@@ -206,11 +207,13 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
     let page_tokens = bootstrap::server_key(&pool, &vault, clock, "page_tokens").await?;
     let fingerprints = bootstrap::server_key(&pool, &vault, clock, "fingerprints").await?;
     let challenges = bootstrap::server_key(&pool, &vault, clock, "challenges").await?;
-    let https = Https::new(https::public_roots(), &[])?;
+    let https = Https::new(https::roots(&[]), &[])?;
     let audit = bootstrap::audit_log(&pool, &vault, clock).await?;
     let authority = Authority::load_or_create(&pool, &vault, clock, &settings.server.trust_domain)
         .await
         .context("the certificate authority cannot be had")?;
+    let logins = settings.server.logins.clone();
+    let logins = logins.map(|logins| Logins::new(logins, clock.clone())).transpose()?;
     let metrics = Metrics::new();
     Ok(Arc::new(App {
         pool,
@@ -223,6 +226,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
         challenges: Challenges::new(&challenges),
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
+        logins: logins.map(Arc::new),
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),

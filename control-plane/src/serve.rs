@@ -143,6 +143,7 @@ impl Server {
             streams: 16,
             windows: (64 << 10, 256 << 10),
             send_buffer: 16 << 10,
+            headers: 16 << 10,
         };
         let operator_limits = PortLimits {
             connections: 2048,
@@ -150,6 +151,8 @@ impl Server {
             streams: 100,
             windows: (1 << 20, 2 << 20),
             send_buffer: 256 << 10,
+            // A login of somebody in many groups has up to 16 KiB.
+            headers: 32 << 10,
         };
         let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
         let connections = TaskTracker::new();

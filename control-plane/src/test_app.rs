@@ -4,6 +4,7 @@ pub(crate) mod customer;
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -29,6 +30,7 @@ use crate::{
     admin,
     app::{App, ServerSettings},
     bootstrap,
+    caller::Logins,
     challenges::Challenges,
     clock::Clock,
     fingerprints::FingerprintKey,
@@ -69,11 +71,21 @@ impl TestApp {
 
     /// Starts with another clock than the machine's.
     pub(crate) async fn start_at(clock: Clock) -> Self {
-        Self::start_beside(clock, Https::new(RootCertStore::empty(), &[]).unwrap()).await
+        Self::start_given(clock, settings(), Https::new(RootCertStore::empty(), &[]).unwrap()).await
     }
 
     /// Starts with this way to services of others.
     pub(crate) async fn start_beside(clock: Clock, https: Https) -> Self {
+        Self::start_given(clock, settings(), https).await
+    }
+
+    /// Starts with other settings than [`settings`].
+    pub(crate) async fn start_with(clock: Clock, settings: ServerSettings) -> Self {
+        let https = Https::new(RootCertStore::empty(), &[]).unwrap();
+        Self::start_given(clock, settings, https).await
+    }
+
+    async fn start_given(clock: Clock, settings: ServerSettings, https: Https) -> Self {
         let database = Arc::new(test_database::fresh().await);
         let folder = tempfile::tempdir().unwrap();
         let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
@@ -81,14 +93,16 @@ impl TestApp {
         let audit = bootstrap::audit_log(&database.scoped, &vault, &clock).await.unwrap();
         let token = bootstrap::first_operator_token(&database.scoped, &audit, &clock);
         let token = token.await.unwrap().unwrap();
-        Self::replica(database, key, token.expose_secret().to_owned(), clock, https).await
+        let token = token.expose_secret().to_owned();
+        Self::replica(database, key, token, clock, settings, https).await
     }
 
     /// Another replica on the same database.
     pub(crate) async fn beside(&self) -> Self {
         let (database, key) = (Arc::clone(&self.database), Arc::clone(&self.key));
-        let (token, clock) = (self.token.clone(), self.app.clock.clone());
-        Self::replica(database, key, token, clock, self.https.clone()).await
+        let (clock, settings) = (self.app.clock.clone(), self.app.settings.clone());
+        let (token, https) = (self.token.clone(), self.https.clone());
+        Self::replica(database, key, token, clock, settings, https).await
     }
 
     /// Ends what runs beside the calls, as `kill -9` would.
@@ -101,10 +115,11 @@ impl TestApp {
         key: Arc<LocalFile>,
         token: String,
         clock: Clock,
+        settings: ServerSettings,
         https: Https,
     ) -> Self {
         let vault = Vault::new(Arc::<LocalFile>::clone(&key));
-        let app = build(&database, vault, clock, https.clone()).await;
+        let app = build(&database, vault, clock, settings, https.clone()).await;
         let any = "127.0.0.1:0".parse().unwrap();
         let ports = Ports::bind(any, any).unwrap();
         let (relays, operators) = ports.addresses().unwrap();
@@ -141,7 +156,28 @@ impl TestApp {
     }
 }
 
-async fn build(database: &TestDatabase, vault: Vault, clock: Clock, https: Https) -> Arc<App> {
+/// What most tests start with; nobody in them is too fast.
+pub(crate) fn settings() -> ServerSettings {
+    ServerSettings {
+        server_names: vec!["localhost".to_owned()],
+        trust_domain: "ekiden.internal".to_owned(),
+        relay_certificate_lifetime: Duration::from_secs(3600),
+        relay_renewal_grace: Duration::from_secs(3 * 3600),
+        health_interval: Duration::from_secs(10),
+        heartbeat_interval: Duration::from_secs(20),
+        logins: None,
+        calls_per_second: NonZeroU32::new(100_000).unwrap(),
+        attempts_per_second: NonZeroU32::new(100_000).unwrap(),
+    }
+}
+
+async fn build(
+    database: &TestDatabase,
+    vault: Vault,
+    clock: Clock,
+    settings: ServerSettings,
+    https: Https,
+) -> Arc<App> {
     let pool = database.scoped.clone();
     let page_tokens = bootstrap::server_key(&pool, &vault, &clock, "page_tokens").await.unwrap();
     let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
@@ -149,6 +185,8 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock, https: Https
     let audit = bootstrap::audit_log(&pool, &vault, &clock).await.unwrap();
     let authority =
         Authority::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
+    let logins = settings.logins.clone();
+    let logins = logins.map(|logins| Arc::new(Logins::new(logins, clock.clone()).unwrap()));
     let metrics = Metrics::new();
     Arc::new(App {
         pool,
@@ -161,6 +199,7 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock, https: Https
         challenges: Challenges::new(&challenges),
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
+        logins,
         authority,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),
@@ -168,14 +207,7 @@ async fn build(database: &TestDatabase, vault: Vault, clock: Clock, https: Https
         health: HealthSink::new(metrics.clone()),
         metrics,
         replica: Uuid::now_v7(),
-        settings: ServerSettings {
-            server_names: vec!["localhost".to_owned()],
-            trust_domain: "ekiden.internal".to_owned(),
-            relay_certificate_lifetime: Duration::from_secs(3600),
-            relay_renewal_grace: Duration::from_secs(3 * 3600),
-            health_interval: Duration::from_secs(10),
-            heartbeat_interval: Duration::from_secs(20),
-        },
+        settings,
         cancel: CancellationToken::new(),
         tracker: TaskTracker::new(),
     })

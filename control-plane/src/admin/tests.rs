@@ -1,7 +1,7 @@
 //! The admin services as an operator's client sees them: over the real port, on a real database.
 //!
 //! `every_rpc`: who may call what. `repeats`: request ids and rehearsals. `reading`: masks, etags, pages. `heads`: what
-//! becomes a revision, what a secret version. `trail`: the audit.
+//! becomes a revision, what a secret version. `trail`: the audit. `logins`: operators by OIDC. `paces`: who calls too fast.
 use ekiden_proto::{admin::v1::*, settings::v1::Endpoint};
 use prost::Message;
 use tonic::Status;
@@ -14,6 +14,8 @@ use crate::test_app::{
 
 mod every_rpc;
 mod heads;
+mod logins;
+mod paces;
 mod reading;
 mod repeats;
 mod trail;

@@ -1,3 +1,7 @@
+use std::io::Write;
+
+use rcgen::generate_simple_self_signed;
+
 use super::*;
 
 fn settings(arguments: &[&str]) -> Result<Settings, Vec<String>> {
@@ -21,6 +25,9 @@ fn without_settings_it_runs_alone_in_its_data_directory() {
     assert!(matches!(settings.database, Database::Embedded { .. }));
     assert_eq!(settings.server.server_names, ["localhost", "127.0.0.1"]);
     assert_eq!(settings.server.relay_certificate_lifetime, Duration::from_secs(3600));
+    assert_eq!(settings.server.calls_per_second.get(), 50);
+    assert_eq!(settings.server.attempts_per_second.get(), 20);
+    assert!(settings.server.logins.is_none());
 }
 
 #[test]
@@ -35,8 +42,13 @@ fn every_problem_is_told_at_once_by_flag_and_variable() {
         "--relay-certificate-lifetime=1",
         "--health-interval=soon",
         "--heartbeat-interval=0",
+        "--calls-per-second=0",
+        "--attempts-per-second=100001",
+        "--operator-oidc-issuer=http://login.example",
+        "--operator-oidc-roles=groups=a:owner",
+        "--operator-oidc-ca=/nowhere/ca.pem",
     ]);
-    assert_eq!(problems.len(), 8, "{problems:#?}");
+    assert_eq!(problems.len(), 14, "{problems:#?}");
     for (problem, flag) in problems.iter().zip([
         "--relay-listen (EKIDEN_RELAY_LISTEN)",
         "--operator-plaintext (EKIDEN_OPERATOR_PLAINTEXT)",
@@ -46,6 +58,12 @@ fn every_problem_is_told_at_once_by_flag_and_variable() {
         "--relay-certificate-lifetime (EKIDEN_RELAY_CERTIFICATE_LIFETIME)",
         "--health-interval (EKIDEN_HEALTH_INTERVAL)",
         "--heartbeat-interval (EKIDEN_HEARTBEAT_INTERVAL)",
+        "--calls-per-second (EKIDEN_CALLS_PER_SECOND)",
+        "--attempts-per-second (EKIDEN_ATTEMPTS_PER_SECOND)",
+        "--operator-oidc-issuer (EKIDEN_OPERATOR_OIDC_ISSUER)",
+        "--operator-oidc-audience (EKIDEN_OPERATOR_OIDC_AUDIENCE)",
+        "--operator-oidc-roles (EKIDEN_OPERATOR_OIDC_ROLES)",
+        "--operator-oidc-ca (EKIDEN_OPERATOR_OIDC_CA)",
     ]) {
         assert!(problem.starts_with(flag), "{problem} is not about {flag}");
     }
@@ -77,6 +95,69 @@ fn an_rds_database_over_a_mode_that_may_be_plain_is_refused() {
 #[test]
 fn an_empty_database_url_is_none() {
     assert!(matches!(settings(&["--database-url="]).unwrap().database, Database::Embedded { .. }));
+}
+
+const ISSUER: &str = "--operator-oidc-issuer=https://login.example/realms/msp";
+
+#[test]
+fn an_issuer_of_logins_needs_an_audience_and_roles() {
+    let told = problems(&[ISSUER]);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].starts_with("--operator-oidc-audience"), "{told:#?}");
+    assert!(told[1].starts_with("--operator-oidc-roles"), "{told:#?}");
+    let told = problems(&[ISSUER, "--operator-oidc-audience= ", "--operator-oidc-roles=a:b,c:d"]);
+    assert_eq!(told.len(), 3, "every rule is told: {told:#?}");
+    let told = problems(&["--operator-oidc-audience=ekiden", "--operator-oidc-roles=g=o:operator"]);
+    assert!(told.len() == 2 && told[0].contains("--operator-oidc-issuer"), "{told:#?}");
+    let roles = "--operator-oidc-roles=g=o:operator";
+    let settings = settings(&[ISSUER, "--operator-oidc-audience=ekiden", roles]).unwrap();
+    let logins = settings.server.logins.unwrap();
+    assert_eq!(logins.issuer.url(), "https://login.example/realms/msp");
+    assert_eq!(logins.audience, "ekiden");
+    assert!(logins.roots.is_empty());
+}
+
+#[test]
+fn empty_settings_of_logins_are_none() {
+    let empty = ["--operator-oidc-issuer=", "--operator-oidc-audience=", "--operator-oidc-roles="];
+    assert!(settings(&empty).unwrap().server.logins.is_none());
+}
+
+#[test]
+fn the_issuers_roots_are_read_and_what_is_none_is_refused() {
+    let root = generate_simple_self_signed(["login.example".to_owned()]).unwrap().cert.pem();
+    let with = |content: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        let ca = format!("--operator-oidc-ca={}", file.path().display());
+        let roles = "--operator-oidc-roles=g=o:operator";
+        settings(&[ISSUER, "--operator-oidc-audience=ekiden", roles, &ca])
+    };
+    let settings = with(&format!("{root}{root}")).unwrap();
+    assert_eq!(settings.server.logins.unwrap().roots.len(), 2);
+    for bad in [
+        "",
+        "no PEM",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\n!",
+    ] {
+        let told = with(bad).err().unwrap();
+        assert!(told.len() == 1 && told[0].starts_with("--operator-oidc-ca"), "{bad}: {told:?}");
+    }
+}
+
+#[test]
+fn help_teaches_logins_and_paces() {
+    let Err(Refusal::Asked(text)) = read(["x".into(), "--help".into()]) else { panic!("no help") };
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "--operator-oidc-issuer <URL>",
+        "groups=acme-admins:tenant-admin:acme",
+        "[default: 50]",
+        "Each replica counts for itself",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Checks API tokens against the database, through a memory of one second.
+//! Checks API tokens against the database, through a memory of one second, and logins by their issuer's keys.
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -10,8 +11,13 @@ use std::{
 use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
-use super::Role;
+use super::{
+    Role, actor,
+    logins::{Logins, is_login},
+    pace::{Attempts, Calls},
+};
 use crate::{
+    app::App,
     clock::Clock,
     error::Error,
     store::{
@@ -28,19 +34,31 @@ const REMEMBERED: usize = 4096;
 /// How often the use of a token is noted.
 const USE_NOTED_EVERY: time::Duration = time::Duration::minutes(1);
 
-/// Turns a token's text into who holds it.
+/// Turns a credential's text into who holds it, and keeps everyone to their pace.
 pub struct Authenticator {
     pool: ScopedPool,
     clock: Clock,
+    logins: Option<Arc<Logins>>,
     remembered: Mutex<HashMap<Uuid, Remembered>>,
+    calls: Calls,
+    attempts: Attempts,
     refused: AtomicU64,
 }
 
-/// Who holds a token that proved good.
+/// Who holds a credential that proved good.
+#[derive(Clone)]
 pub(super) struct Principal {
-    pub(super) id: Uuid,
+    /// As audit events name it.
+    pub(super) actor: String,
     pub(super) role: Role,
     pub(super) tenant: Option<String>,
+}
+
+/// What a caller showed.
+enum Shown<'a> {
+    ApiToken(Presented),
+    Login(&'a str),
+    Neither,
 }
 
 #[derive(Clone)]
@@ -50,12 +68,21 @@ struct Remembered {
 }
 
 impl Authenticator {
-    /// Checks against this database.
-    pub fn new(pool: ScopedPool, clock: Clock) -> Self {
-        Self { pool, clock, remembered: Mutex::default(), refused: AtomicU64::new(0) }
+    /// Checks against this process's database and issuer.
+    pub fn new(app: &App) -> Self {
+        let clock = || app.clock.clone();
+        Self {
+            pool: app.pool.clone(),
+            clock: clock(),
+            logins: app.logins.clone(),
+            remembered: Mutex::default(),
+            calls: Calls::new(app.settings.calls_per_second, clock()),
+            attempts: Attempts::new(app.settings.attempts_per_second, clock()),
+            refused: AtomicU64::new(0),
+        }
     }
 
-    /// How many calls were refused for their token so far.
+    /// How many calls were refused for their credential so far.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -65,26 +92,74 @@ impl Authenticator {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Whoever holds the token. A wrong secret and an unknown id give the same answer after the same comparison.
-    pub(super) async fn authenticate(&self, text: &str) -> Result<Principal, Error> {
-        let Some(presented) = Presented::parse(Kind::Api, text) else {
-            return Err(self.refuse(
-                "TOKEN_MALFORMED",
-                "the token is no API token: those begin with eka_ and are passed whole",
-            ));
+    /// Whoever holds the credential, unless it calls too fast, or its address has failed too often with others.
+    pub(super) async fn authenticate(&self, text: &str, from: IpAddr) -> Result<Principal, Error> {
+        let shown = match Presented::parse(Kind::Api, text) {
+            Some(presented) => Shown::ApiToken(presented),
+            None if is_login(text) => Shown::Login(text),
+            None => Shown::Neither,
         };
+        // Who was good before is not held up by others at the same address.
+        if !self.knows(&shown) {
+            self.attempts.check(from)?;
+        }
+        let principal = match shown {
+            Shown::ApiToken(presented) => self.holder(presented).await,
+            Shown::Login(token) => self.login(token).await,
+            Shown::Neither => Err(Error::Unauthenticated {
+                reason: "TOKEN_MALFORMED",
+                description: "the token is neither an API token, which begins with eka_, nor a JWT: pass it whole",
+            }),
+        };
+        if let Err(error @ (Error::Unauthenticated { .. } | Error::Forbidden { .. })) = &principal {
+            self.attempts.failed(from);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(reason = error.reason(), "A call was refused for its credential");
+        }
+        let principal = principal?;
+        self.calls.take(&principal.actor)?;
+        Ok(principal)
+    }
+
+    fn knows(&self, shown: &Shown<'_>) -> bool {
+        match shown {
+            Shown::ApiToken(presented) => {
+                let all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+                let credential = all.get(&presented.id).and_then(|r| r.credential.as_ref());
+                credential.is_some_and(|credential| presented.matches(&credential.secret_hash))
+            }
+            Shown::Login(token) => self.logins.as_ref().is_some_and(|logins| logins.knows(token)),
+            Shown::Neither => false,
+        }
+    }
+
+    async fn login(&self, token: &str) -> Result<Principal, Error> {
+        let Some(logins) = &self.logins else {
+            return Err(Error::Unauthenticated {
+                reason: "LOGINS_NOT_OFFERED",
+                description: "this control plane takes no logins, only API tokens: those begin with eka_",
+            });
+        };
+        logins.principal(token).await
+    }
+
+    /// Whoever holds an API token. A wrong secret and an unknown id give the same answer after the same comparison.
+    async fn holder(&self, presented: Presented) -> Result<Principal, Error> {
         let credential = self.credential(presented.id).await?;
         let hash = credential.as_ref().map_or(&[0; 32][..], |c| &c.secret_hash);
         let matches = presented.matches(hash);
         let Some(credential) = credential.filter(|_| matches) else {
-            return Err(self.refuse("TOKEN_INVALID", "the API token is not valid"));
+            return Err(Error::Unauthenticated {
+                reason: "TOKEN_INVALID",
+                description: "the API token is not valid",
+            });
         };
         let now = self.clock.now();
         if credential.revoked_at.is_some() || credential.expires_at <= now {
-            return Err(self.refuse(
-                "TOKEN_ENDED",
-                "the API token has expired or was revoked: ask an operator for a new one",
-            ));
+            return Err(Error::Unauthenticated {
+                reason: "TOKEN_ENDED",
+                description: "the API token has expired or was revoked: ask an operator for a new one",
+            });
         }
         let Some(role) = Role::parse(&credential.role) else {
             return Err(Error::Internal(anyhow::anyhow!(
@@ -92,13 +167,7 @@ impl Authenticator {
             )));
         };
         self.note_use(presented.id, &credential, now).await;
-        Ok(Principal { id: presented.id, role, tenant: credential.tenant_id })
-    }
-
-    fn refuse(&self, reason: &'static str, description: &'static str) -> Error {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(reason, "A call was refused for its API token");
-        Error::Unauthenticated { reason, description }
+        Ok(Principal { actor: actor(presented.id), role, tenant: credential.tenant_id })
     }
 
     async fn credential(&self, id: Uuid) -> Result<Option<Credential>, Error> {

@@ -52,7 +52,7 @@ async fn a_database_made_by_another_build_is_refused() {
 async fn migrating_from_several_processes_at_once_is_done_once() {
     let database = test_database::empty().await;
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..4 {
+    for _ in 0..6 {
         let pool = database.pool.clone();
         tasks.spawn(async move { migrate(&mut pool.acquire().await.unwrap()).await });
     }

@@ -155,7 +155,7 @@ pub enum OidcError {
     #[error("the issuer publishes more than 32 signing keys: have old ones withdrawn")]
     KeySetTooLarge,
     /// Too many issuers are in use at once.
-    #[error("64 other issuers are in use: try again in two minutes")]
+    #[error("4,096 other issuers are in use: try again in two minutes")]
     IssuersTooMany,
     /// The member with what AWS says is missing or no object.
     #[error(

@@ -42,6 +42,11 @@ impl Issuer {
         &self.url
     }
 
+    /// The host that answers for it.
+    pub fn host(&self) -> &str {
+        self.discovery.host_str().unwrap_or_default()
+    }
+
     /// Where the discovery document is.
     pub(super) fn discovery(&self) -> &Url {
         &self.discovery

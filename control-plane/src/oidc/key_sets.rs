@@ -26,8 +26,8 @@ const USABLE: Duration = Duration::hours(24);
 const PAUSE: Duration = Duration::minutes(1);
 /// How long an issuer must be out of use before another may take its place: longer than its pause, so that none is asked more often.
 const IDLE: Duration = Duration::minutes(2);
-/// Most issuers at once.
-const MOST: usize = 64;
+/// Most issuers at once: AWS has one for each account, and a provider hundreds of accounts.
+const MOST: usize = 4096;
 
 /// Keys of the issuers in use.
 pub struct KeySets {

@@ -42,6 +42,7 @@ pub(crate) struct TestIssuer {
     /// Answers wait until it says true.
     pub(crate) open: watch::Sender<bool>,
     address: SocketAddr,
+    /// What its certificate is trusted by.
     pub(crate) root: CertificateDer<'static>,
     now: Arc<AtomicI64>,
     _serving: JoinSet<()>,

@@ -46,6 +46,8 @@ pub(super) struct PortLimits {
     pub(super) windows: (u32, u32),
     /// Bytes of one call's answer that wait for the peer in our memory.
     pub(super) send_buffer: usize,
+    /// Bytes of a call's headers.
+    pub(super) headers: u32,
 }
 
 /// One port and its service.
@@ -211,7 +213,7 @@ fn http(limits: &PortLimits, tracker: &TaskTracker) -> http2::Builder<Tracked> {
         .initial_stream_window_size(limits.windows.0)
         .initial_connection_window_size(limits.windows.1)
         .max_send_buf_size(limits.send_buffer)
-        .max_header_list_size(16 << 10);
+        .max_header_list_size(limits.headers);
     builder
 }
 

@@ -1,5 +1,5 @@
 //! Databases and their limits as a whole.
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 /// Makes the database `name` unless it is there.
 ///
@@ -21,10 +21,13 @@ pub async fn ensure(db: &mut PgConnection, name: &str) -> Result<(), sqlx::Error
 /// # Errors
 /// What the database says.
 pub async fn limit(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // Postgres refuses the second of two that change one row of its catalog at once.
+    let mut tx = db.begin().await?;
+    one_at_a_time(&mut tx, "limits").await?;
     let at = sqlx::query!(
         r#"select current_user::text as "role!", current_database()::text as "name!""#
     )
-    .fetch_one(&mut *db)
+    .fetch_one(&mut *tx)
     .await?;
     let (role, name) = (quoted(&at.role), quoted(&at.name));
     for (parameter, limit) in [
@@ -33,9 +36,9 @@ pub async fn limit(db: &mut PgConnection) -> Result<(), sqlx::Error> {
         ("idle_in_transaction_session_timeout", "30s"),
     ] {
         let sql = format!("alter role {role} in database {name} set {parameter} = '{limit}'");
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
     }
-    Ok(())
+    tx.commit().await
 }
 
 /// Waits until no other transaction does what is called `what`, and keeps others waiting until this one ends.

@@ -171,30 +171,30 @@ async fn a_clock_that_is_set_back_does_not_keep_keys_for_ever() {
 }
 
 #[tokio::test]
-async fn the_65th_issuer_waits_until_another_is_out_of_use() {
+async fn the_4097th_issuer_waits_until_another_is_out_of_use() {
     let there = TestIssuer::start().await;
     let sets = there.sets();
-    let key = async |number: usize| {
-        let issuer = Issuer::new(&format!("{}/{number}", there.issuer.url()), None).unwrap();
+    // Nothing listens there, so that each is asked in no time.
+    let absent = async |number: usize| {
+        let issuer = Issuer::new(&format!("https://localhost:1/{number}"), None).unwrap();
         sets.key(&issuer, "rsa", Algorithm::Rs256).await.unwrap_err()
     };
-    for number in 0..64 {
-        assert_eq!(key(number).await, OidcError::DiscoveryOfOtherIssuer);
+    let one_more = async || sets.key(&there.issuer, "rsa", Algorithm::Rs256).await.map(drop);
+    for number in 0..4096 {
+        assert_eq!(absent(number).await, OidcError::IssuerUnreachable);
     }
-    assert_eq!(key(64).await, OidcError::IssuersTooMany);
-    assert_eq!(there.requests(), 64, "who finds no place asks nobody");
+    assert_eq!(one_more().await, Err(OidcError::IssuersTooMany));
     there.pass(119);
-    let in_use = || (0..64).filter(|number| *number != 7);
+    let in_use = || (0..4096).filter(|number| *number != 7);
     for number in in_use() {
-        assert_eq!(key(number).await, OidcError::DiscoveryOfOtherIssuer);
+        assert_eq!(absent(number).await, OidcError::IssuerUnreachable);
     }
-    assert_eq!(key(64).await, OidcError::IssuersTooMany);
+    assert_eq!(one_more().await, Err(OidcError::IssuersTooMany));
+    assert_eq!(there.requests(), 0, "who finds no place asks nobody");
     there.pass(1);
-    assert_eq!(key(64).await, OidcError::DiscoveryOfOtherIssuer, "it takes the seventh's place");
-    let asked = there.requests();
+    assert_eq!(one_more().await, Ok(()), "it takes the seventh's place");
     for number in in_use() {
-        assert_eq!(key(number).await, OidcError::DiscoveryOfOtherIssuer);
+        assert_eq!(absent(number).await, OidcError::IssuerUnreachable, "all others are kept");
     }
-    assert_eq!(key(7).await, OidcError::IssuersTooMany);
-    assert_eq!(there.requests(), asked, "all others are kept");
+    assert_eq!(absent(7).await, OidcError::IssuersTooMany);
 }
