@@ -4,13 +4,14 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 
 /// Messages that hold a secret; `src/redacted.rs` gives them a `Debug` without it.
-const REDACTED: [&str; 8] = [
+const REDACTED: [&str; 9] = [
     ".ekiden.relay.v1.KeyMaterial",
     ".ekiden.relay.v1.AwsCallerIdentity",
     ".ekiden.relay.v1.AwsWebIdentity",
     ".ekiden.relay.v1.EnrollRequest",
     ".ekiden.relay.v1.EnrollRequest.proof",
     ".ekiden.admin.v1.AccessKey",
+    ".ekiden.admin.v1.RotateAccessKeyRequest",
     ".ekiden.admin.v1.CreateApiTokenResponse",
     ".ekiden.admin.v1.CreateEnrollmentTokenResponse",
 ];

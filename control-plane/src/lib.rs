@@ -60,6 +60,7 @@ pub mod health;
 pub mod healthcheck;
 pub mod https;
 pub mod idempotency;
+pub mod key_rotations;
 pub mod lifecycle;
 pub mod mask;
 pub mod metrics;

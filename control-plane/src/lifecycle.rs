@@ -25,6 +25,7 @@ use crate::{
     fingerprints::FingerprintKey,
     health::HealthSink,
     https::{self, Https},
+    key_rotations,
     metrics::Metrics,
     oidc::KeySets,
     page::PageTokens,
@@ -260,6 +261,7 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     tasks.spawn(async move {
         revocations::run(&revoked.pool, &revoked.clock, &revoked.live, &revoked.cancel).await
     });
+    tasks.spawn(key_rotations::run(Arc::clone(app)));
     let keys = Arc::clone(app);
     tasks.spawn(async move {
         loop {

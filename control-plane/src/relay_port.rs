@@ -5,6 +5,7 @@
 //! - [`service`]: the session rpcs.
 //! - [`session`]: one session from Hello to its end.
 //! - [`offers`]: what a session sends next.
+//! - [`unsaved`]: what a relay said last, until the database has it.
 use std::sync::Arc;
 
 use ekiden_proto::relay::v1::{
@@ -22,6 +23,7 @@ mod service;
 mod session;
 #[cfg(test)]
 mod tests;
+mod unsaved;
 
 /// Largest message of a relay, bytes.
 const LARGEST_MESSAGE: usize = 64 << 10;

@@ -34,6 +34,7 @@ pub mod fleets;
 pub mod heads;
 pub mod heads_follow;
 pub mod idempotent_requests;
+pub mod key_rotations;
 pub mod relay_health;
 pub mod relay_views;
 pub mod relays;

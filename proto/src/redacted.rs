@@ -11,6 +11,7 @@ impl Debug for relay::v1::KeyMaterial {
             .field("access_key", &self.access_key)
             .field("version", &self.version)
             .field("value", &SECRET)
+            .field("use", &self.r#use)
             .finish()
     }
 }
@@ -53,6 +54,16 @@ impl Debug for admin::v1::AccessKey {
             .field("value", &SECRET)
             .field("enabled", &self.enabled)
             .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for admin::v1::RotateAccessKeyRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RotateAccessKeyRequest")
+            .field("name", &self.name)
+            .field("value", &SECRET)
+            .field("grace", &self.grace)
             .finish_non_exhaustive()
     }
 }

@@ -117,6 +117,7 @@ fn every_message_that_holds_a_secret_hides_it_in_debug() {
         access_key: "tenants/acme/accessKeys/us4".to_owned(),
         version: 3,
         value: b"s3cret-value".to_vec(),
+        ..Default::default()
     };
     let bundle = ekiden_proto::relay::v1::KeyBundle { keys: vec![key], ..Default::default() };
     assert!(
@@ -127,6 +128,11 @@ fn every_message_that_holds_a_secret_hides_it_in_debug() {
         ..Default::default()
     };
     assert!(!format!("{set:?}").contains("s3cret"));
+    let rotate = ekiden_proto::admin::v1::RotateAccessKeyRequest {
+        value: "s3cret-value".to_owned(),
+        ..Default::default()
+    };
+    assert!(!format!("{rotate:?}").contains("s3cret"));
     let enroll = ekiden_proto::relay::v1::EnrollRequest {
         proof: Some(ekiden_proto::relay::v1::enroll_request::Proof::EnrollmentToken(
             "ekr_s3cret".to_owned(),

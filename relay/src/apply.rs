@@ -70,7 +70,7 @@ impl Applier {
 
     /// Carries out what is wanted for as long as the process runs. `random` gives uniform numbers in `[0, 1)`.
     pub async fn run(self, random: impl FnMut() -> f64 + Send) {
-        tokio::join!(self.run_settings(random), self.run_keys());
+        tokio::join!(self.run_settings(random), self.run_keys(), self.tell_trials());
     }
 
     async fn run_settings(&self, mut random: impl FnMut() -> f64 + Send) {
@@ -180,6 +180,14 @@ impl Applier {
             if wanted.changed().await.is_err() {
                 return;
             }
+        }
+    }
+
+    async fn tell_trials(&self) {
+        let mut trials = self.data_plane.key_trials();
+        while trials.changed().await.is_ok() {
+            let trials = trials.borrow_and_update().clone();
+            self.standing.keys_tried(&trials);
         }
     }
 

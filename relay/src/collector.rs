@@ -2,7 +2,8 @@
 //!
 //! - [`CollectorPool`]: the live state of one collector; dials it. `race`: several addresses, the first to answer wins.
 //! - [`Dialled`], [`Stream`]: a connection to it. [`DialError`]: why there is none.
-//! - [`Keys`]: the access keys in memory. `outcome`: what health says of it. `quarantine`: addresses that failed.
+//! - [`Keys`]: the access keys in memory. [`KeyTrials`]: what collectors say to a new version.
+//! - `outcome`: what health says of it. `quarantine`: addresses that failed.
 //! - `tls`: trust. [`OwnListeners`]: what must not be dialled.
 
 mod error;
@@ -16,6 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trials;
 
 pub(crate) use self::pool::KEEPALIVE;
 pub use self::{
@@ -25,4 +27,5 @@ pub use self::{
     own_listeners::OwnListeners,
     pool::{CollectorPool, Dialled},
     stream::Stream,
+    trials::{KeyTrials, Trial, Trials},
 };

@@ -40,7 +40,7 @@ use self::{
     running::{Kept, Running, Service},
 };
 use crate::{
-    collector::{Keys, OwnListeners, ProbeOutcome},
+    collector::{KeyTrials, Keys, OwnListeners, ProbeOutcome, Trials},
     listener::{CloseCause, connections::Connections, socket},
     otlp::InFlight,
     resolver::Resolver,
@@ -70,6 +70,7 @@ struct Shared {
     leaving: CancellationToken,
     own_listeners: OwnListeners,
     keys: watch::Sender<Arc<Keys>>,
+    trials: Arc<KeyTrials>,
     in_flight: Arc<InFlight>,
     running: ArcSwap<Running>,
     kept: Mutex<Kept>,
@@ -101,6 +102,7 @@ impl DataPlane {
             cancel,
             own_listeners: OwnListeners::default(),
             keys: watch::Sender::default(),
+            trials: Arc::default(),
             in_flight: InFlight::new(Limits::default().max_in_flight_bytes),
             running: ArcSwap::default(),
             kept: Mutex::default(),
@@ -152,7 +154,26 @@ impl DataPlane {
 
     /// Puts other access keys into use, from the next request on.
     pub fn set_keys(&self, keys: Arc<Keys>) {
+        self.0.trials.keep(&keys);
         self.0.keys.send_replace(keys);
+    }
+
+    /// What collectors say to the newest versions of keys that are being rotated, and each change of it.
+    pub fn key_trials(&self) -> watch::Receiver<Trials> {
+        self.0.trials.watch()
+    }
+
+    /// Shows collectors the versions on trial; gives whether all of them consent.
+    pub async fn try_keys(&self) -> bool {
+        let running = self.0.running.load_full();
+        let trials = running
+            .exporters
+            .values()
+            .cloned()
+            .map(|exporter| async move { exporter.try_key(Instant::now() + PROBE).await });
+        let trials = trials.collect::<Vec<_>>();
+        let consents = stream::iter(trials).buffer_unordered(PROBES).collect::<Vec<_>>().await;
+        !consents.contains(&false)
     }
 
     /// Asks every collector whether it can be reached and takes its key.

@@ -17,6 +17,7 @@ mod counters;
 mod error;
 mod export;
 mod in_flight;
+mod key_versions;
 mod message;
 mod probe;
 mod reply;

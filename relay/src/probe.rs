@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use crate::{collector::ProbeOutcome, data_plane::DataPlane};
 
-/// While something cannot be reached.
+/// While something cannot be reached, or does not take a new key.
 const AGAIN: Duration = Duration::from_secs(3);
 /// While all can; workloads' connections tell sooner.
 const ALL_WELL: Duration = Duration::from_secs(30);
@@ -42,7 +42,9 @@ pub async fn run(
 ) {
     let mut span = causes.borrow_and_update().span();
     loop {
-        let well = probe(&data_plane).instrument(span).await;
+        let probes = async { tokio::join!(probe(&data_plane), data_plane.try_keys()) };
+        let (reached, consented) = probes.instrument(span).await;
+        let well = reached && consented;
         let every = if well { ALL_WELL } else { AGAIN };
         tokio::select! {
             changed = causes.changed() => {

@@ -155,6 +155,7 @@ async fn newer_keys_replace_older_ones_and_are_acknowledged() {
             access_key: "tenants/acme/accessKeys/datadog".to_owned(),
             version: secret_version,
             value: b"not in any log".to_vec(),
+            ..KeyMaterial::default()
         }],
         traceparent: String::new(),
     };

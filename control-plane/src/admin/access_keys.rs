@@ -2,10 +2,11 @@
 use std::sync::Arc;
 
 use ekiden_proto::admin::v1::{
-    AccessKey, CreateAccessKeyRequest, CreateAccessKeyResponse, DeleteAccessKeyRequest,
-    DeleteAccessKeyResponse, GetAccessKeyRequest, GetAccessKeyResponse, ListAccessKeysRequest,
-    ListAccessKeysResponse, UpdateAccessKeyRequest, UpdateAccessKeyResponse,
-    access_key_service_server::AccessKeyService,
+    AccessKey, CancelKeyRotationRequest, CancelKeyRotationResponse, CreateAccessKeyRequest,
+    CreateAccessKeyResponse, DeleteAccessKeyRequest, DeleteAccessKeyResponse, GetAccessKeyRequest,
+    GetAccessKeyResponse, GetKeyRotationRequest, GetKeyRotationResponse, ListAccessKeysRequest,
+    ListAccessKeysResponse, RotateAccessKeyRequest, RotateAccessKeyResponse,
+    UpdateAccessKeyRequest, UpdateAccessKeyResponse, access_key_service_server::AccessKeyService,
 };
 use ekiden_telemetry::propagation;
 use sqlx::PgConnection;
@@ -28,6 +29,7 @@ use crate::{
     timestamps::to_proto,
 };
 
+mod rotation;
 mod sealing;
 
 const FIELDS: &[Field<AccessKey>] = fields!(AccessKey: display_name, value, enabled, metadata);
@@ -126,6 +128,27 @@ impl AccessKeyService for AccessKeys {
         let changed = call.change(&scope, |db| Box::pin(delete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
+
+    async fn rotate_access_key(
+        &self,
+        request: Request<RotateAccessKeyRequest>,
+    ) -> Result<Response<RotateAccessKeyResponse>, Status> {
+        rotation::rotate(Call::open(&self.app, request)?).await
+    }
+
+    async fn get_key_rotation(
+        &self,
+        request: Request<GetKeyRotationRequest>,
+    ) -> Result<Response<GetKeyRotationResponse>, Status> {
+        rotation::get(Call::open(&self.app, request)?).await
+    }
+
+    async fn cancel_key_rotation(
+        &self,
+        request: Request<CancelKeyRotationRequest>,
+    ) -> Result<Response<CancelKeyRotationResponse>, Status> {
+        rotation::cancel(Call::open(&self.app, request)?).await
+    }
 }
 
 impl AccessKeys {
@@ -141,7 +164,7 @@ impl AccessKeys {
         let mut value = None;
         if mask.has("value") {
             let seen = access_keys::get(&mut *call.read(scope).await?, name).await?;
-            let next = seen.current_version + 1;
+            let next = seen.last_version + 1;
             value = Some(SealedValue::seal(&self.app, name, next, &given.value).await?);
         }
         call.change(scope, |db| Box::pin(update(db, call, name, given, mask, value.as_ref()))).await
@@ -162,6 +185,7 @@ async fn create(
         display_name: given.display_name.clone(),
         metadata: given.metadata.clone(),
         current_version: value.version,
+        last_version: value.version,
         fingerprint: value.fingerprint.clone(),
         version: 1,
         created_at: call.now,
@@ -201,8 +225,11 @@ async fn update(
         row.version += 1;
         row.updated_at = call.now;
         if let Some(value) = value {
-            sealing::must_follow(row.current_version, value)?;
-            row.current_version = value.version;
+            sealing::must_follow(row.last_version, value)?;
+            rotation::none_may_be_under_way(db, name).await?;
+            // Nobody is given it any more.
+            access_keys::delete_version(db, name, row.current_version).await?;
+            (row.current_version, row.last_version) = (value.version, value.version);
             row.fingerprint.clone_from(&value.fingerprint);
             access_keys::insert_version(db, &row, &value.sealed).await?;
         }
@@ -247,27 +274,24 @@ async fn delete(
 }
 
 fn check(given: &AccessKey) -> Result<(), Error> {
-    check_value(&given.value)?;
+    check_value("access_key.value", &given.value)?;
     display_name("access_key.display_name", &given.display_name)?;
     check_metadata(given)
 }
 
 fn check_masked(given: &AccessKey, mask: &Mask<AccessKey>) -> Result<(), Error> {
     if mask.has("value") {
-        check_value(&given.value)?;
+        check_value("access_key.value", &given.value)?;
     }
     display_name("access_key.display_name", &given.display_name)?;
     check_metadata(given)
 }
 
-fn check_value(value: &str) -> Result<(), Error> {
+fn check_value(field: &'static str, value: &str) -> Result<(), Error> {
     if (1..=8192).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(Error::invalid(
-        "access_key.value",
-        "it must be 1 to 8,192 characters of visible ASCII, no spaces",
-    ))
+    Err(Error::invalid(field, "it must be 1 to 8,192 characters of visible ASCII, no spaces"))
 }
 
 fn check_metadata(given: &AccessKey) -> Result<(), Error> {

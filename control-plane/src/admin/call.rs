@@ -219,6 +219,8 @@ changes!(
     CreateAccessKeyRequest,
     UpdateAccessKeyRequest,
     DeleteAccessKeyRequest,
+    RotateAccessKeyRequest,
+    CancelKeyRotationRequest,
     CreateCollectorRequest,
     UpdateCollectorRequest,
     DeleteCollectorRequest,

@@ -3,10 +3,9 @@ use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{
     Heartbeat, Hello, Reconnect, SessionParameters, SessionRequest, SessionResponse, SettingsPhase,
-    SettingsStatus, UpToDate, session_request::Message as Up, session_response::Message as Down,
+    UpToDate, session_request::Message as Up, session_response::Message as Down,
 };
 use ekiden_telemetry::propagation;
-use prost::Message;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, timeout},
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::{
     enrollment::{described, not_known, refusal, revoked},
     offers::{Desired, Offer, Reported},
+    unsaved::Unsaved,
 };
 use crate::{
     app::App,
@@ -25,7 +25,7 @@ use crate::{
     names::RelayName,
     pki::RelayIdentity,
     sessions::{Head, Lease},
-    store::relays::{self, Opened, Opening, StatusRow},
+    store::relays::{self, Opened, Opening},
     timestamps::to_proto,
 };
 
@@ -89,7 +89,7 @@ pub(super) async fn hold(
             head,
             down,
             sequence: 0,
-            unsaved: None,
+            unsaved: Unsaved::default(),
             sent_at: Instant::now(),
         },
         Err(error) => {
@@ -176,7 +176,7 @@ struct Session {
     down: Sender,
     sequence: u64,
     /// A status that the database did not take yet; statuses are not lossy.
-    unsaved: Option<SettingsStatus>,
+    unsaved: Unsaved,
     sent_at: Instant,
 }
 
@@ -196,7 +196,7 @@ impl Session {
             }
             self.offer().await?;
             let mut wake = (self.sent_at + heartbeat).min(heard_at + heartbeat * 3);
-            if self.unsaved.is_some() {
+            if !self.unsaved.is_empty() {
                 wake = wake.min(Instant::now() + RETRY);
             }
             tokio::select! {
@@ -329,16 +329,8 @@ impl Session {
                 Ok(true)
             }
             Up::KeyStatus(status) => {
-                let version = i64::try_from(status.secret_version).unwrap_or(0);
-                let saved = async {
-                    let mut db = self.app.pool.begin(&self.identity.scope()).await?;
-                    let (id, epoch) = (self.identity.id, self.epoch);
-                    let current =
-                        relays::set_secret_version(&mut db, id, epoch, version, now).await?;
-                    db.commit().await.map(|()| current)
-                };
-                // Lost with the database, it comes again with the next Hello and in each health report.
-                Ok(saved.await.unwrap_or(true))
+                self.unsaved.keys = Some(status);
+                self.save().await
             }
             Up::SettingsStatus(status) => {
                 match status.phase() {
@@ -366,40 +358,15 @@ impl Session {
                     }
                     SettingsPhase::Applying | SettingsPhase::Unspecified => {}
                 }
-                self.unsaved = Some(status);
+                self.unsaved.settings = Some(status);
                 self.save().await
             }
         }
     }
 
-    /// Writes the last status; kept for later while the database is away. False: a newer session has taken over.
+    /// Writes what the relay said last; kept for later while the database is away. False: a newer session has taken over.
     async fn save(&mut self) -> Result<bool, Error> {
-        let Some(status) = &self.unsaved else { return Ok(true) };
-        let number = |value: u64| i64::try_from(value).unwrap_or(0);
-        let row = StatusRow {
-            attempted: number(status.attempted_revision),
-            running: number(status.running_revision),
-            phase: i16::try_from(status.phase).unwrap_or(0),
-            status: status.encode_to_vec(),
-        };
-        let (fleet, id, now) = (self.identity.fleet(), self.identity.id, self.app.clock.now());
-        let refused = status.phase() == SettingsPhase::Failed;
-        let saved = async {
-            let mut db = self.app.pool.begin(&self.identity.scope()).await?;
-            if refused {
-                relays::reject(&mut db, &fleet, id, row.attempted, now).await?;
-            }
-            let current = relays::set_status(&mut db, id, self.epoch, &row, now).await?;
-            db.commit().await.map(|()| current)
-        };
-        match saved.await.map_err(Error::from) {
-            Ok(current) => {
-                self.unsaved = None;
-                Ok(current)
-            }
-            Err(Error::Unavailable { .. }) => Ok(true),
-            Err(error) => Err(error),
-        }
+        self.unsaved.save(&self.app, &self.identity, self.epoch).await
     }
 
     async fn send(&mut self, message: Down) -> Result<(), Error> {

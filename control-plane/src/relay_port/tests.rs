@@ -28,6 +28,7 @@ mod certificates;
 mod enrollment;
 mod replicas;
 mod reports;
+mod rotation;
 mod sessions;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -76,7 +76,8 @@ impl KeyBundles {
         if self.told.lock().await.insert(fleet.clone(), head.secret_version)
             != Some(head.secret_version)
         {
-            let keys: Vec<_> = rows.iter().map(|row| row.access_key_id.as_str()).collect();
+            let mut keys: Vec<_> = rows.iter().map(|row| row.access_key_id.as_str()).collect();
+            keys.dedup();
             record(app, &mut db, fleet, &keys).await?;
         }
         db.commit().await?;
@@ -98,6 +99,7 @@ impl KeyBundles {
                 access_key: name.to_string(),
                 version: row.key_version.unsigned_abs(),
                 value: value.to_vec(),
+                r#use: row.usage.into(),
             });
         }
         let bundle = Arc::new(bundle);

@@ -17,8 +17,10 @@ pub struct AccessKeyRow {
     pub display_name: String,
     /// Free labels.
     pub metadata: BTreeMap<String, String>,
-    /// Number of the version that relays get.
+    /// Number of the version that relays use.
     pub current_version: i64,
+    /// Highest number that a version ever had.
+    pub last_version: i64,
     /// Tells versions apart without revealing them.
     pub fingerprint: String,
     /// Goes up with every change.
@@ -50,6 +52,7 @@ struct Record {
     display_name: String,
     metadata: String,
     current_version: i64,
+    last_version: i64,
     fingerprint: String,
     version: i64,
     created_at: OffsetDateTime,
@@ -68,6 +71,7 @@ impl TryFrom<Record> for AccessKeyRow {
             metadata: serde_json::from_str(&record.metadata)
                 .map_err(|e| Error::Internal(e.into()))?,
             current_version: record.current_version,
+            last_version: record.last_version,
             fingerprint: record.fingerprint,
             version: record.version,
             created_at: record.created_at,
@@ -85,7 +89,7 @@ pub async fn get(db: &mut PgConnection, name: &AccessKeyName) -> Result<AccessKe
     sqlx::query_as!(
         Record,
         r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.current_version,
-            k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
+            k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
          from access_keys k join tenants t using (tenant_id)
          where k.tenant_id = $1 and k.access_key_id = $2 and t.deleted_at is null"#,
         name.tenant,
@@ -111,7 +115,7 @@ pub async fn list(
     sqlx::query_as!(
         Record,
         r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.current_version,
-            k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
+            k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
          from access_keys k join tenants t using (tenant_id)
          where t.deleted_at is null
            and ($1::text is null or k.tenant_id = $1)
@@ -137,15 +141,16 @@ pub async fn list(
 pub async fn insert(db: &mut PgConnection, key: &AccessKeyRow) -> Result<bool, Error> {
     let done = sqlx::query!(
         "insert into access_keys
-            (tenant_id, access_key_id, display_name, metadata, current_version, fingerprint, version,
+            (tenant_id, access_key_id, display_name, metadata, current_version, last_version, fingerprint, version,
              created_at, updated_at, disabled_at)
-         values ($1::text, $2::text, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10)
+         values ($1::text, $2::text, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11)
          on conflict do nothing",
         key.tenant_id,
         key.access_key_id,
         key.display_name,
         encode(&key.metadata)?,
         key.current_version,
+        key.last_version,
         key.fingerprint,
         key.version,
         key.created_at,
@@ -164,14 +169,15 @@ pub async fn insert(db: &mut PgConnection, key: &AccessKeyRow) -> Result<bool, E
 pub async fn update(db: &mut PgConnection, key: &AccessKeyRow) -> Result<(), Error> {
     sqlx::query!(
         "update access_keys
-         set display_name = $3, metadata = ($4::text)::jsonb, current_version = $5, fingerprint = $6,
-             version = $7, updated_at = $8, disabled_at = $9
+         set display_name = $3, metadata = ($4::text)::jsonb, current_version = $5, last_version = $6, fingerprint = $7,
+             version = $8, updated_at = $9, disabled_at = $10
          where tenant_id = $1 and access_key_id = $2",
         key.tenant_id,
         key.access_key_id,
         key.display_name,
         encode(&key.metadata)?,
         key.current_version,
+        key.last_version,
         key.fingerprint,
         key.version,
         key.updated_at,
@@ -182,7 +188,7 @@ pub async fn update(db: &mut PgConnection, key: &AccessKeyRow) -> Result<(), Err
     Ok(())
 }
 
-/// Keeps a sealed value as the key's current version.
+/// Keeps a sealed value as the key's last version.
 ///
 /// # Errors
 /// What the database says.
@@ -197,11 +203,31 @@ pub async fn insert_version(
          values ($1::text, $2::text, $3, $4, $5, $6, $7)",
         key.tenant_id,
         key.access_key_id,
-        key.current_version,
+        key.last_version,
         sealed.sealed,
         sealed.wrapped_data_key,
         sealed.master_key_id,
         key.updated_at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Destroys the sealed value of a version.
+///
+/// # Errors
+/// What the database says.
+pub async fn delete_version(
+    db: &mut PgConnection,
+    name: &AccessKeyName,
+    version: i64,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "delete from access_key_versions where tenant_id = $1 and access_key_id = $2 and key_version = $3",
+        name.tenant,
+        name.access_key,
+        version
     )
     .execute(db)
     .await?;

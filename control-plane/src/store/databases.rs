@@ -52,6 +52,19 @@ pub async fn one_at_a_time(db: &mut PgConnection, what: &str) -> Result<(), sqlx
     Ok(())
 }
 
+/// Like [`one_at_a_time`], but does not wait; tells whether nobody else does it.
+///
+/// # Errors
+/// What the database says.
+pub async fn try_alone(db: &mut PgConnection, what: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended('ekiden ' || $1, 0)) as "alone!""#,
+        what
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Takes this connection's limits away, for work that may take long.
 ///
 /// # Errors

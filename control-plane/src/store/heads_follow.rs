@@ -1,4 +1,5 @@
 //! Heads, the read side: what fleets should run, and the keys that go with it.
+use ekiden_proto::relay::v1::KeyUse;
 use sqlx::PgConnection;
 
 use crate::names::FleetName;
@@ -74,13 +75,15 @@ pub async fn snapshot(
     .await
 }
 
-/// A key of a fleet, sealed.
+/// A version of a key of a fleet, sealed.
 #[derive(Clone, Debug)]
 pub struct SealedKeyRow {
     /// Its id.
     pub access_key_id: String,
-    /// Its current version.
+    /// Number of the version.
     pub key_version: i64,
+    /// What it is for.
+    pub usage: KeyUse,
     /// The value under its data key.
     pub sealed: Vec<u8>,
     /// The data key under the master key.
@@ -89,7 +92,8 @@ pub struct SealedKeyRow {
     pub master_key_id: String,
 }
 
-/// The enabled keys of a fleet's collectors, sealed. May be newer than a secret version read before, never older.
+/// The enabled keys that a fleet's relays use, sealed: of each the current version last, and before it the other one of a
+/// rotation. May be newer than a secret version read before, never older.
 ///
 /// # Errors
 /// What the database says.
@@ -97,18 +101,34 @@ pub async fn keys(
     db: &mut PgConnection,
     fleet: &FleetName,
 ) -> Result<Vec<SealedKeyRow>, sqlx::Error> {
-    sqlx::query_as!(
-        SealedKeyRow,
-        "select distinct k.access_key_id, v.key_version, v.sealed, v.wrapped_data_key, v.master_key_id
+    let rows = sqlx::query!(
+        r#"select distinct k.access_key_id, v.key_version, v.key_version = k.current_version as "current!",
+            v.key_version > k.current_version as "newer!", v.sealed, v.wrapped_data_key, v.master_key_id
          from fleet_collectors f
          join collectors c on c.tenant_id = f.tenant_id and c.collector_id = f.collector_id
          join access_keys k on k.tenant_id = c.tenant_id and k.access_key_id = c.access_key_id
-         join access_key_versions v
-           on v.tenant_id = k.tenant_id and v.access_key_id = k.access_key_id and v.key_version = k.current_version
-         where f.tenant_id = $1 and f.fleet_id = $2 and k.disabled_at is null",
+         left join key_rotations r on r.tenant_id = k.tenant_id and r.access_key_id = k.access_key_id
+           and r.state in ('distributing', 'preferred', 'old-draining')
+         join access_key_versions v on v.tenant_id = k.tenant_id and v.access_key_id = k.access_key_id
+           and v.key_version in (k.current_version, r.old_version, r.new_version)
+         where f.tenant_id = $1 and f.fleet_id = $2 and k.disabled_at is null
+         order by 1, 3"#,
         fleet.tenant,
         fleet.fleet
     )
     .fetch_all(db)
-    .await
+    .await?;
+    let rows = rows.into_iter().map(|row| SealedKeyRow {
+        access_key_id: row.access_key_id,
+        key_version: row.key_version,
+        usage: match (row.current, row.newer) {
+            (true, _) => KeyUse::Preferred,
+            (false, true) => KeyUse::Candidate,
+            (false, false) => KeyUse::Fallback,
+        },
+        sealed: row.sealed,
+        wrapped_data_key: row.wrapped_data_key,
+        master_key_id: row.master_key_id,
+    });
+    Ok(rows.collect())
 }

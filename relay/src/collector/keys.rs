@@ -2,37 +2,65 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use ekiden_proto::relay::v1::KeyBundle;
+use ekiden_proto::relay::v1::{KeyBundle, KeyUse};
 use secrecy::SecretSlice;
 
-/// All access keys of a fleet, of one version.
+/// All access keys of a fleet, of one version of the bundle.
 #[derive(Default)]
 pub struct Keys {
-    keys: HashMap<String, Arc<Key>>,
+    keys: HashMap<String, Versions>,
     secret_version: u64,
 }
 
-/// One access key.
+/// One version of an access key.
 pub struct Key {
     version: u64,
     value: SecretSlice<u8>,
 }
 
+/// What is held of one access key; more than one version during a rotation.
+#[derive(Default)]
+struct Versions {
+    preferred: Option<Arc<Key>>,
+    /// To be tried, not used.
+    candidate: Option<Arc<Key>>,
+    /// To be used where the preferred one is refused.
+    fallback: Option<Arc<Key>>,
+}
+
 impl Keys {
-    /// Takes a bundle's keys; of two with one name the later.
+    /// Takes a bundle's keys; of two with one name and use the later.
     pub fn from_bundle(bundle: KeyBundle) -> Self {
-        let key =
-            |version, value: Vec<u8>| Arc::new(Key { version, value: SecretSlice::from(value) });
-        let keys = bundle
-            .keys
-            .into_iter()
-            .map(|given| (given.access_key, key(given.version, given.value)));
-        Self { keys: keys.collect(), secret_version: bundle.secret_version }
+        let mut keys: HashMap<String, Versions> = HashMap::new();
+        for given in bundle.keys {
+            let used = given.r#use();
+            let key = Key { version: given.version, value: SecretSlice::from(given.value) };
+            let versions = keys.entry(given.access_key).or_default();
+            let place = match used {
+                KeyUse::Preferred | KeyUse::Unspecified => &mut versions.preferred,
+                KeyUse::Candidate => &mut versions.candidate,
+                KeyUse::Fallback => &mut versions.fallback,
+            };
+            *place = Some(Arc::new(key));
+        }
+        Self { keys, secret_version: bundle.secret_version }
     }
 
-    /// Finds a key by `tenants/{tenant}/accessKeys/{access_key}`.
+    /// Finds the version to use of `tenants/{tenant}/accessKeys/{access_key}`.
     pub fn get(&self, access_key: &str) -> Option<&Arc<Key>> {
-        self.keys.get(access_key)
+        self.keys.get(access_key)?.preferred.as_ref()
+    }
+
+    /// Finds the version to use where that one is refused.
+    pub fn fallback(&self, access_key: &str) -> Option<&Arc<Key>> {
+        self.keys.get(access_key)?.fallback.as_ref()
+    }
+
+    /// Finds the version that collectors are still to consent to: the newest one while two are held.
+    pub fn on_trial(&self, access_key: &str) -> Option<&Arc<Key>> {
+        let versions = self.keys.get(access_key)?;
+        let proven = versions.fallback.as_ref().and(versions.preferred.as_ref());
+        versions.candidate.as_ref().or(proven)
     }
 
     /// The bundle's version; 0: none came yet.

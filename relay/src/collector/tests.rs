@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
+use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial, KeyUse};
 use ekiden_settings::{Collector, CollectorProtocol, Endpoint, Host};
 use secrecy::ExposeSecret;
 use tokio::{
@@ -180,6 +180,7 @@ fn keys_are_found_by_name_and_never_shown() {
         access_key: "tenants/acme/accessKeys/vendor".to_owned(),
         version,
         value: value.into(),
+        r#use: KeyUse::Preferred.into(),
     };
     let keys = Keys::from_bundle(KeyBundle {
         secret_version: 7,

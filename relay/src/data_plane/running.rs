@@ -142,6 +142,7 @@ impl Running {
                 None => Exporter::new(
                     Arc::clone(&pool),
                     shared.keys.subscribe(),
+                    Arc::clone(&shared.trials),
                     shared.tracker.clone(),
                 ),
             };

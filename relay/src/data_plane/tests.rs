@@ -4,4 +4,5 @@ mod changing;
 mod limits;
 mod otlp;
 mod passing;
+mod rotation;
 mod world;

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use super::{
     signal::Signal,
     verdict::{Verdict, masked},
 };
-use crate::collector::{CollectorPool, Key, Keys, Use};
+use crate::collector::{CollectorPool, Key, KeyTrials, Keys, Use};
 
 /// A collector silent for this long is in trouble; a workload with less patience says nothing of it.
 const STALLED: Duration = Duration::from_secs(10);
@@ -42,8 +42,11 @@ const AGENT: HeaderValue =
 /// Sends to one collector, over connections that all its listeners share.
 #[derive(Debug)]
 pub struct Exporter {
-    pool: Arc<CollectorPool>,
-    keys: watch::Receiver<Arc<Keys>>,
+    pub(super) pool: Arc<CollectorPool>,
+    pub(super) keys: watch::Receiver<Arc<Keys>>,
+    pub(super) trials: Arc<KeyTrials>,
+    /// Version of the access key that the collector refused last; it gets the fallback first.
+    pub(super) refused: AtomicU64,
     channel: Arc<Channel>,
     /// Whether the collector was seen not to read an encoding.
     no_gzip: AtomicBool,
@@ -65,6 +68,8 @@ pub(super) struct Export {
     pub(super) deadline: Instant,
     /// The bytes held for it; none for a probe.
     pub(super) held: Option<Held>,
+    /// The version of the access key to try; none: the one in use.
+    pub(super) trial: Option<Arc<Key>>,
 }
 
 /// Takes from a workload's headers what goes on to the collector: its trace context, nothing else.
@@ -83,12 +88,15 @@ impl Exporter {
     pub fn new(
         pool: Arc<CollectorPool>,
         keys: watch::Receiver<Arc<Keys>>,
+        trials: Arc<KeyTrials>,
         tracker: TaskTracker,
     ) -> Arc<Self> {
         let channel = Channel::new(Arc::clone(&pool), tracker);
         Arc::new(Self {
             pool,
             keys,
+            trials,
+            refused: AtomicU64::new(0),
             channel,
             no_gzip: AtomicBool::new(false),
             no_zstd: AtomicBool::new(false),
@@ -152,7 +160,7 @@ impl Exporter {
                         "a request was not processed"
                     );
                     if !again {
-                        self.pool.report_use(Use::Failed { failure: "response", message: &text });
+                        self.report(export, Use::Failed { failure: "response", message: &text });
                         return Err(Refusal::CollectorUnreachable {
                             failure: "response",
                             message: text,
@@ -161,12 +169,14 @@ impl Exporter {
                     again = false;
                 }
                 Err(Attempt::Failed(Failure::Lost(message))) => {
-                    self.pool.report_use(Use::Failed { failure: "response", message: &message });
+                    self.report(export, Use::Failed { failure: "response", message: &message });
                     return Err(Refusal::CollectorLost { message });
                 }
+                // Unreachable: every version was shown.
+                Err(Attempt::KeyRefused(_)) => return Err(Refusal::CollectorRefusedKey),
                 Err(Attempt::Refused(refusal)) => {
                     if let Refusal::CollectorAnswerInvalid { what } = refusal {
-                        self.pool.report_use(Use::Failed { failure: "response", message: what });
+                        self.report(export, Use::Failed { failure: "response", message: what });
                     }
                     return Err(refusal);
                 }
@@ -175,39 +185,65 @@ impl Exporter {
         }
     }
 
+    /// Sends a request with the access key in use, and with the other version of it where the collector refuses that one: a
+    /// refused request was not processed.
     async fn attempt(&self, lease: &Lease, export: &Export) -> Result<Bytes, Attempt> {
-        let key = self.key()?;
-        let request = self.request(lease, export, key.as_ref())?;
+        let mut versions = self.versions(export.trial.as_ref())?.into_iter();
+        let mut key = versions.next().flatten();
+        loop {
+            match self.attempt_with(lease, export, key.as_ref()).await {
+                Err(Attempt::KeyRefused(said)) => {
+                    if let Some(key) = &key {
+                        self.key_refused(key, said);
+                    }
+                    let Some(other) = versions.next() else { break };
+                    key = other;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.report(export, Use::KeyRefused);
+        Err(Refusal::CollectorRefusedKey.into())
+    }
+
+    async fn attempt_with(
+        &self,
+        lease: &Lease,
+        export: &Export,
+        key: Option<&Arc<Key>>,
+    ) -> Result<Bytes, Attempt> {
+        let request = self.request(lease, export, key)?;
         let answer = lease.send(request).await?;
-        let key = key.as_ref().map_or(&[][..], |key| key.value().expose_secret());
+        let secret = key.map_or(&[][..], |key| key.value().expose_secret());
         let (verdict, message) = read(answer).await?;
         match verdict {
             Verdict::Accepted => {
-                self.pool.report_use(Use::Answered);
-                Ok(masked(message, key))
+                self.key_accepted(key);
+                self.report(export, Use::Answered);
+                Ok(masked(message, secret))
             }
-            Verdict::Refused(Said {
-                code: Code::Unauthenticated | Code::PermissionDenied, ..
-            }) => {
-                self.pool.report_use(Use::KeyRefused);
-                Err(Refusal::CollectorRefusedKey.into())
-            }
+            Verdict::Refused(
+                said @ Said { code: Code::Unauthenticated | Code::PermissionDenied, .. },
+            ) => Err(Attempt::KeyRefused(said.without(secret))),
             Verdict::Refused(said) => {
-                let said = said.without(key);
-                self.pool.report_use(match takes_requests(said.code) {
-                    true => Use::Answered,
-                    false => Use::Failed { failure: "response", message: &said.message },
-                });
+                let said = said.without(secret);
+                if takes_requests(said.code) {
+                    self.key_accepted(key);
+                    self.report(export, Use::Answered);
+                } else {
+                    let message = &said.message;
+                    self.report(export, Use::Failed { failure: "response", message });
+                }
                 Err(Refusal::Collector(said).into())
             }
         }
     }
 
-    /// Looks up the access key in use now; nothing where the collector takes none.
-    fn key(&self) -> Result<Option<Arc<Key>>, Refusal> {
-        let Some(placement) = &self.pool.settings().key_placement else { return Ok(None) };
-        let key = self.keys.borrow().get(&placement.access_key).cloned();
-        key.map(Some).ok_or(Refusal::AccessKeyNotHere)
+    /// Notes what the use of a connection told; what a key on trial meets says nothing of the collector.
+    fn report(&self, export: &Export, used: Use<'_>) {
+        if export.trial.is_none() {
+            self.pool.report_use(used);
+        }
     }
 
     fn request(
@@ -266,6 +302,7 @@ impl Exporter {
 /// What one attempt without an answer of success came to.
 enum Attempt {
     Failed(Failure),
+    KeyRefused(Said),
     Refused(Refusal),
 }
 

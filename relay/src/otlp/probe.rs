@@ -1,28 +1,17 @@
 //! Asks a collector whether it takes the key, before any telemetry depends on it.
 
-use http::HeaderMap;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     error::{Refusal, Said, status},
     export::{Export, Exporter, takes_requests},
-    message::Framed,
-    signal::Signal,
 };
 use crate::collector::ProbeOutcome;
 
 impl Exporter {
     /// Asks by an export of nothing; any answer that a working collector could give to that counts as reachable.
     pub async fn probe(&self, deadline: Instant) -> ProbeOutcome {
-        let nothing = Export {
-            signal: Signal::Traces,
-            message: Framed::EMPTY,
-            encoding: None,
-            limit: 0,
-            passed_on: HeaderMap::new(),
-            deadline,
-            held: None,
-        };
+        let nothing = Export::of_nothing(deadline, None);
         let outcome = timeout_at(deadline, self.send(&nothing)).await;
         let Err(refusal) = outcome.unwrap_or(Err(Refusal::DeadlinePassed)) else {
             return ProbeOutcome::Reachable;

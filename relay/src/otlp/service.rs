@@ -76,8 +76,9 @@ impl Service {
         let Walked { items, .. } = self.check(signal, &message, encoding)?;
         let bytes = message.message().len() as u64;
         let limit = self.max_request_bytes;
+        let held = Some(held);
         let export =
-            Export { signal, message, encoding, limit, passed_on, deadline, held: Some(held) };
+            Export { signal, message, encoding, limit, passed_on, deadline, held, trial: None };
         let response = self.exporter.export(export).await?;
         self.counters.count_accepted(signal, items, bytes);
         Ok(answer::accepted(&response, answer_in))

@@ -302,7 +302,7 @@ impl Link {
                 Say::SettingsStatus(status)
             }
             Due::Keys(status) => {
-                self.said.keys = Some(status);
+                self.said.keys = Some(status.clone());
                 Say::KeyStatus(status)
             }
             Due::Health => {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use ekiden_proto::relay::v1::{
-    Hello, KeyBundle, KeyStatus, RelayDescription, SettingsPhase, SettingsSnapshot, SettingsStatus,
-    Violation,
+    Hello, KeyBundle, KeyStatus, KeyTrial, RelayDescription, SettingsPhase, SettingsSnapshot,
+    SettingsStatus, Violation,
 };
 use prost_types::Timestamp;
 use tokio::sync::watch;
 
-use crate::{clock::Clock, collector::Keys};
+use crate::{
+    clock::Clock,
+    collector::{Keys, Trials},
+};
 
 /// Violations that a status names at most.
 const MOST_VIOLATIONS: usize = 32;
@@ -78,6 +81,8 @@ pub struct Running {
     pub secret_version: u64,
     /// Since when.
     pub keys_since: Option<Timestamp>,
+    /// What collectors say to the newest versions of keys that are being rotated.
+    pub trials: Vec<KeyTrial>,
     /// Attempts that failed since the process started.
     pub rejected: u64,
 }
@@ -237,6 +242,32 @@ impl Standing {
         });
     }
 
+    /// Says what collectors said to new versions of keys; what is not news keeps its time.
+    pub fn keys_tried(&self, trials: &Trials) {
+        let now = self.clock.timestamp();
+        self.running.send_if_modified(|running| {
+            let told = trials.iter().map(|((access_key, collector), trial)| {
+                let told = KeyTrial {
+                    access_key: access_key.clone(),
+                    version: trial.version,
+                    collector: collector.clone(),
+                    outcome: trial.outcome.into(),
+                    message: trial.message.clone(),
+                    observed_at: None,
+                };
+                let same = |before: &&KeyTrial| {
+                    KeyTrial { observed_at: None, ..(*before).clone() } == told
+                };
+                let before = running.trials.iter().find(same).cloned();
+                before.unwrap_or(KeyTrial { observed_at: Some(now), ..told })
+            });
+            let told: Vec<KeyTrial> = told.collect();
+            let news = running.trials != told;
+            running.trials = told;
+            news
+        });
+    }
+
     fn report(
         &self,
         revision: u64,
@@ -288,7 +319,11 @@ impl Running {
     /// Which keys of `fleet` are in use; none if there are none.
     pub(super) fn key_status(&self, fleet: &str) -> Option<KeyStatus> {
         let observed_at = self.keys_since.filter(|_| self.keys_fleet == fleet)?;
-        Some(KeyStatus { secret_version: self.secret_version, observed_at: Some(observed_at) })
+        Some(KeyStatus {
+            secret_version: self.secret_version,
+            observed_at: Some(observed_at),
+            trials: self.trials.clone(),
+        })
     }
 
     /// Revision numbers of another fleet mean nothing in this one.

@@ -125,6 +125,25 @@ fn rpcs() -> Vec<Rpc> {
             },
         ),
         rpc(
+            "AccessKeyService/RotateAccessKey",
+            TenantAdmins,
+            RotateAccessKeyRequest {
+                name: of("accessKeys/main"),
+                value: "another".into(),
+                ..Default::default()
+            },
+        ),
+        rpc(
+            "AccessKeyService/GetKeyRotation",
+            Viewers,
+            GetKeyRotationRequest { name: of("accessKeys/main") },
+        ),
+        rpc(
+            "AccessKeyService/CancelKeyRotation",
+            TenantAdmins,
+            CancelKeyRotationRequest { name: of("accessKeys/main"), ..Default::default() },
+        ),
+        rpc(
             "AccessKeyService/DeleteAccessKey",
             TenantAdmins,
             DeleteAccessKeyRequest { name: of("accessKeys/main"), ..Default::default() },

@@ -28,7 +28,10 @@ async fn a_relay_that_runs_nothing_is_sent_parameters_keys_and_settings() {
 
     stream.answer(&snapshot, Some(&snapshot)).await;
     stream
-        .say(Up::KeyStatus(KeyStatus { secret_version: keys.secret_version, observed_at: None }))
+        .say(Up::KeyStatus(KeyStatus {
+            secret_version: keys.secret_version,
+            ..KeyStatus::default()
+        }))
         .await;
     let seen = until(&app, &relay.name, |r| r.running_revision == 1 && r.secret_version > 0).await;
     assert_eq!(seen.state(), RelayState::Connected);

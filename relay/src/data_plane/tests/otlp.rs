@@ -21,11 +21,14 @@ use crate::{
     listener::CloseCause,
 };
 
-const KEY: &str = "tenants/acme/accessKeys/vendor";
+pub(super) const KEY: &str = "tenants/acme/accessKeys/vendor";
 
-/// An OTLP collector that knows which key each request came with, and refuses the key `revoked`.
+/// An OTLP collector that knows which key each request came with, and refuses one: `revoked` at first.
 #[derive(Clone)]
-struct Vendor(watch::Sender<Vec<String>>);
+pub(super) struct Vendor {
+    keys: watch::Sender<Vec<String>>,
+    refused: watch::Sender<String>,
+}
 
 #[tonic::async_trait]
 impl TraceService for Vendor {
@@ -38,30 +41,35 @@ impl TraceService for Vendor {
             .get("api-key")
             .map(|key| key.to_str().unwrap().to_owned())
             .unwrap_or_default();
-        self.0.send_modify(|keys| keys.push(key.clone()));
-        match key.as_str() {
-            "revoked" => Err(Status::unauthenticated("no such key")),
-            _ => Ok(Response::new(ExportTraceServiceResponse::default())),
+        self.keys.send_modify(|keys| keys.push(key.clone()));
+        if *self.refused.borrow() == key {
+            return Err(Status::unauthenticated(format!("no such key: {key}")));
         }
+        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
 impl Vendor {
-    async fn start() -> (Self, SocketAddr) {
+    pub(super) async fn start() -> (Self, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let vendor = Self(watch::Sender::default());
+        let vendor =
+            Self { keys: watch::Sender::default(), refused: watch::Sender::new("revoked".into()) };
         let server = Server::builder().add_service(TraceServiceServer::new(vendor.clone()));
         spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         (vendor, address)
     }
 
-    fn keys(&self) -> Vec<String> {
-        self.0.borrow().clone()
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.keys.borrow().clone()
+    }
+
+    pub(super) fn refuse(&self, key: &str) {
+        self.refused.send_replace(key.to_owned());
     }
 }
 
-fn otlp(address: SocketAddr) -> Listener {
+pub(super) fn otlp(address: SocketAddr) -> Listener {
     let placement = KeyPlacement {
         access_key: KEY.to_owned(),
         header: HeaderName::from_static("api-key"),
@@ -76,8 +84,12 @@ fn otlp(address: SocketAddr) -> Listener {
 }
 
 fn key(secret_version: u64, value: &str) -> Arc<Keys> {
-    let key =
-        KeyMaterial { access_key: KEY.to_owned(), version: secret_version, value: value.into() };
+    let key = KeyMaterial {
+        access_key: KEY.to_owned(),
+        version: secret_version,
+        value: value.into(),
+        ..KeyMaterial::default()
+    };
     Arc::new(Keys::from_bundle(KeyBundle {
         secret_version,
         keys: vec![key],
@@ -85,12 +97,12 @@ fn key(secret_version: u64, value: &str) -> Arc<Keys> {
     }))
 }
 
-async fn workload(relay: &Relay) -> TraceServiceClient<Channel> {
+pub(super) async fn workload(relay: &Relay) -> TraceServiceClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}:4317", relay.ip)).unwrap();
     TraceServiceClient::new(soon(endpoint.connect()).await.unwrap())
 }
 
-async fn export(workload: &mut TraceServiceClient<Channel>) -> Result<(), Code> {
+pub(super) async fn export(workload: &mut TraceServiceClient<Channel>) -> Result<(), Code> {
     let answer = soon(workload.export(ExportTraceServiceRequest::default())).await;
     answer.map(drop).map_err(|status| status.code())
 }

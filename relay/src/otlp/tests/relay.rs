@@ -159,6 +159,7 @@ fn keys(key: Option<&str>) -> Arc<Keys> {
         access_key: KEY.to_owned(),
         version: 1,
         value: key.as_bytes().to_vec(),
+        ..KeyMaterial::default()
     };
     Arc::new(Keys::from_bundle(KeyBundle {
         secret_version: 1,
@@ -194,6 +195,7 @@ fn reach(
     let pool = CollectorPool::new(Arc::new(settings), resolver, OwnListeners::default(), counters)
         .unwrap();
     let pool = Arc::new(pool);
-    let exporter = Exporter::new(Arc::clone(&pool), keys.subscribe(), tracker.clone());
+    let (keys, trials) = (keys.subscribe(), Arc::default());
+    let exporter = Exporter::new(Arc::clone(&pool), keys, trials, tracker.clone());
     (pool, exporter)
 }
