@@ -73,6 +73,14 @@ pub enum Failure {
         /// What is wrong with it, a sentence each.
         breaks: Vec<String>,
     },
+    /// Collectors refuse the new value of an access key.
+    #[error("the rotation of {name} has stopped: {}", .refusals.join("; "))]
+    RotationStopped {
+        /// The access key.
+        name: String,
+        /// Which relay met which answer.
+        refusals: Vec<String>,
+    },
     /// Standard output is gone.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),

@@ -28,16 +28,14 @@ pub(crate) fn read(
     let endpoints = endpoints(&format!("{path}.endpoints"), &collector.endpoints, found);
     let tls = collector.tls.as_ref().map(|given| tls(&format!("{path}.tls"), given, found));
     let placement = format!("{path}.key_placement");
-    if collector.key_placement.is_some() && protocol == Some(CollectorProtocol::Tcp) {
-        found.add(
-            placement.as_str(),
-            "raw TCP has no headers; only OTLP_GRPC takes a key from the relay",
-        );
-    }
-    let key_placement = collector
-        .key_placement
-        .as_ref()
-        .map(|given| key_placement(&placement, tenant, given, found));
+    let key_placement = match (&collector.key_placement, protocol) {
+        (None, _) => None,
+        (Some(given), Some(CollectorProtocol::Tcp)) => {
+            workloads_key(&placement, tenant, given, found);
+            None
+        }
+        (Some(given), _) => Some(key_placement(&placement, tenant, given, found)),
+    };
     let connect_timeout = found.pass(
         format!("{path}.connect_timeout"),
         rules::connect_timeout(collector.connect_timeout.as_ref()),
@@ -112,6 +110,25 @@ fn key_placement(
         header: header?,
         prefix: placement.prefix.clone(),
     })
+}
+
+/// Checks which key workloads carry themselves: it is only named, so that its rotation knows of the collector.
+fn workloads_key(
+    path: &str,
+    tenant: Option<&str>,
+    placement: &proto::KeyPlacement,
+    found: &mut Violations,
+) {
+    let access_key = rules::resource(&placement.access_key, "accessKeys", tenant);
+    found.pass(format!("{path}.access_key"), access_key);
+    for (field, text) in [("header", &placement.header), ("prefix", &placement.prefix)] {
+        if !text.is_empty() {
+            found.add(
+                format!("{path}.{field}"),
+                "raw TCP has no headers: workloads carry the key themselves; leave this empty",
+            );
+        }
+    }
 }
 
 /// Gives what is set where it is usable: none of it stays none, something unusable makes the whole unusable.

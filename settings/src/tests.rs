@@ -215,8 +215,12 @@ fn collectors_are_checked_field_by_field() {
         settings.collectors[0].connect_timeout =
             Some(prost_types::Duration { seconds: 0, nanos: 99_999_999 });
     });
-    wrong("collectors[0].key_placement", |settings| {
+    wrong("collectors[0].key_placement.header", |settings| {
         settings.collectors[0].key_placement = settings.collectors[1].key_placement.clone();
+        settings.collectors[0].key_placement.get_or_insert_default().prefix.clear();
+    });
+    wrong("collectors[0].key_placement.access_key", |settings| {
+        settings.collectors[0].key_placement = Some(proto::KeyPlacement::default());
     });
     wrong("collectors", |settings| {
         let collector = settings.collectors[0].clone();
@@ -272,6 +276,18 @@ fn given_roots_are_taken_in() {
         checked,
         "equal bytes make equal settings"
     );
+}
+
+#[test]
+fn a_collector_of_raw_tcp_may_name_the_key_that_workloads_carry() {
+    let mut settings = good();
+    let named = proto::KeyPlacement {
+        access_key: "tenants/acme/accessKeys/vendor".to_owned(),
+        ..Default::default()
+    };
+    settings.collectors[0].key_placement = Some(named);
+    let checked = check(&settings.encode_to_vec()).unwrap();
+    assert_eq!(checked.collectors[0].key_placement, None, "the relay puts it nowhere");
 }
 
 #[test]

@@ -18,8 +18,10 @@ use crate::{
     },
     secret_input,
     session::{Session, Wire},
-    values::Label,
+    values::{Label, Period},
 };
+
+mod rotation;
 
 /// What to do with access keys.
 #[derive(Debug, Subcommand)]
@@ -75,7 +77,45 @@ Examples:
         #[arg(long, default_value = "", hide_default_value = true)]
         etag: String,
     },
-    /// Gives it a new value: connected relays use it within seconds, no connection is cut.
+    /// Changes its value with proof: every relay tries the new value on its collectors before any uses it.
+    #[command(after_help = "\
+Relays hold both values until the grace is over, and go on with the old one wherever the new one is refused; the rotation
+then stops, names the relay and what was answered, and goes on by itself once the refusal has ended.
+
+Examples:
+  ekidenctl access-key rotate sysdig --value-file new-key.txt --wait
+  ekidenctl access-key rotate sysdig --value-file new-key.txt --grace 7d
+  ekidenctl access-key rotation sysdig               Shows how far it is")]
+    Rotate {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        value: Value,
+        /// How long the old value stays usable once every relay prefers the new one; at most 30d.
+        #[arg(long, default_value = "24h")]
+        grace: Period,
+        /// Waits until every relay prefers the new value; fails if a collector refuses it.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Shows its last rotation: how far it is, and which relay it waits for.
+    #[command(
+        after_help = "Examples:\n  ekidenctl access-key rotation sysdig\n  ekidenctl access-key rotation sysdig --wait"
+    )]
+    Rotation {
+        /// Its name.
+        name: String,
+        /// Waits until every relay prefers the new value; fails if a collector refuses it.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Goes back to the old value of a rotation, as long as relays hold it.
+    #[command(after_help = "Examples:\n  ekidenctl access-key cancel-rotation sysdig")]
+    CancelRotation {
+        /// Its name.
+        name: String,
+    },
+    /// Gives it a new value at once, unproven, for when the old one is of no use any more; `rotate` changes it with proof.
     #[command(
         after_help = "Examples:\n  ekidenctl access-key set-value sysdig --value-file new-key.txt\n  ekidenctl relay list      Shows which version each relay holds"
     )]
@@ -184,6 +224,15 @@ pub(super) async fn run(verb: AccessKeyVerb, session: &Session) -> Result<(), Fa
             let access_key =
                 AccessKey { name: name(&given)?, value: value.read()?, ..AccessKey::default() };
             update(session, access_key, &["value"]).await
+        }
+        AccessKeyVerb::Rotate { name: given, value, grace, wait } => {
+            rotation::rotate(session, name(&given)?, value.read()?, grace, wait).await
+        }
+        AccessKeyVerb::Rotation { name: given, wait } => {
+            rotation::get(session, name(&given)?, wait).await
+        }
+        AccessKeyVerb::CancelRotation { name: given } => {
+            rotation::cancel(session, name(&given)?).await
         }
         AccessKeyVerb::Disable { name: given } => enable(session, name(&given)?, false).await,
         AccessKeyVerb::Enable { name: given } => enable(session, name(&given)?, true).await,

@@ -15,7 +15,10 @@ pub fn exit_code(failure: &Failure) -> u8 {
         // `ekidenctl … | head` is no failure.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Failure::Broken { .. } => 65,
-        Failure::File { .. } | Failure::TextGone { .. } | Failure::Output(_) => 1,
+        Failure::File { .. }
+        | Failure::TextGone { .. }
+        | Failure::RotationStopped { .. }
+        | Failure::Output(_) => 1,
         Failure::Refused(refusal) => match refusal.code {
             Code::InvalidArgument | Code::OutOfRange => 65,
             Code::NotFound => 66,

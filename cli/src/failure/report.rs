@@ -25,6 +25,16 @@ pub fn report(failure: &Failure) -> String {
             let next = "keep the database as it is, take an export (`ekidenctl audit export`), and find out who could write to it";
             line(&mut text, "next", next);
         }
+        Failure::RotationStopped { name, refusals } => {
+            line(&mut text, "error", "the rotation has stopped: collectors refuse the new value");
+            for refusal in refusals {
+                writeln!(text, "  - {}", plain(refusal)).ok();
+            }
+            let next = format!(
+                "relays go on with the old value; have the vendor accept the new one, and the rotation goes on by itself, or go back: `ekidenctl access-key cancel-rotation {name}`"
+            );
+            line(&mut text, "next", &next);
+        }
         Failure::TextGone { name } => {
             line(&mut text, "error", &failure.to_string());
             let noun = names::noun(name).unwrap_or("api-token");

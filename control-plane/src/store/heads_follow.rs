@@ -1,5 +1,9 @@
 //! Heads, the read side: what fleets should run, and the keys that go with it.
-use ekiden_proto::relay::v1::KeyUse;
+use ekiden_proto::{
+    relay::v1::KeyUse,
+    settings::v1::{Collector, CollectorProtocol},
+};
+use prost::Message;
 use sqlx::PgConnection;
 
 use crate::names::FleetName;
@@ -102,7 +106,7 @@ pub async fn keys(
     fleet: &FleetName,
 ) -> Result<Vec<SealedKeyRow>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select distinct k.access_key_id, v.key_version, v.key_version = k.current_version as "current!",
+        r#"select c.spec, k.access_key_id, v.key_version, v.key_version = k.current_version as "current!",
             v.key_version > k.current_version as "newer!", v.sealed, v.wrapped_data_key, v.master_key_id
          from fleet_collectors f
          join collectors c on c.tenant_id = f.tenant_id and c.collector_id = f.collector_id
@@ -112,23 +116,35 @@ pub async fn keys(
          join access_key_versions v on v.tenant_id = k.tenant_id and v.access_key_id = k.access_key_id
            and v.key_version in (k.current_version, r.old_version, r.new_version)
          where f.tenant_id = $1 and f.fleet_id = $2 and k.disabled_at is null
-         order by 1, 3"#,
+         order by 2, 4"#,
         fleet.tenant,
         fleet.fleet
     )
     .fetch_all(db)
     .await?;
-    let rows = rows.into_iter().map(|row| SealedKeyRow {
-        access_key_id: row.access_key_id,
-        key_version: row.key_version,
-        usage: match (row.current, row.newer) {
-            (true, _) => KeyUse::Preferred,
-            (false, true) => KeyUse::Candidate,
-            (false, false) => KeyUse::Fallback,
-        },
-        sealed: row.sealed,
-        wrapped_data_key: row.wrapped_data_key,
-        master_key_id: row.master_key_id,
-    });
-    Ok(rows.collect())
+    let mut keys: Vec<SealedKeyRow> = Vec::new();
+    for row in rows {
+        let spec = Collector::decode(row.spec.as_slice())
+            .map_err(|error| sqlx::Error::Decode(error.into()))?;
+        // Of collectors that speak raw TCP workloads carry the keys themselves.
+        let known = keys.last().is_some_and(|k| {
+            (&k.access_key_id, k.key_version) == (&row.access_key_id, row.key_version)
+        });
+        if known || spec.protocol() == CollectorProtocol::Tcp {
+            continue;
+        }
+        keys.push(SealedKeyRow {
+            access_key_id: row.access_key_id,
+            key_version: row.key_version,
+            usage: match (row.current, row.newer) {
+                (true, _) => KeyUse::Preferred,
+                (false, true) => KeyUse::Candidate,
+                (false, false) => KeyUse::Fallback,
+            },
+            sealed: row.sealed,
+            wrapped_data_key: row.wrapped_data_key,
+            master_key_id: row.master_key_id,
+        });
+    }
+    Ok(keys)
 }

@@ -84,6 +84,7 @@ fn passes(failure: &Failure) -> bool {
         | Failure::File { .. }
         | Failure::TextGone { .. }
         | Failure::Broken { .. }
+        | Failure::RotationStopped { .. }
         | Failure::Output(_) => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Rotations of access keys, as relays and operators see them.
 use ekiden_proto::relay::v1::{KeyBundle, KeyTrial, KeyTrialOutcome as Outcome, KeyUse};
+use ekiden_proto::settings::v1::{CollectorProtocol, KeyPlacement, Listener, ListenerProtocol};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::*;
@@ -331,4 +332,46 @@ async fn what_a_relay_says_of_another_tenants_key_is_not_kept() {
     let mut db = app.database.pool.acquire().await.unwrap();
     let kept = "select string_agg(tenant_id || '/' || access_key_id || '/' || collector_id, ',') from relay_key_trials";
     assert_eq!(crate::test_database::text(&mut db, kept).await, "globex/main/vendor");
+}
+
+#[tokio::test]
+async fn a_key_that_workloads_carry_over_raw_tcp_is_observed_and_never_leaves_the_control_plane() {
+    let app = world().await;
+    let collector = Collector {
+        name: VENDOR.to_owned(),
+        protocol: CollectorProtocol::Tcp.into(),
+        key_placement: Some(KeyPlacement { access_key: KEY.to_owned(), ..Default::default() }),
+        ..test_app::customer::otlp_collector("acme", "main")
+    };
+    let fleet = app.read_fleet("acme", "tokyo").await;
+    let listeners = fleet
+        .listeners
+        .into_iter()
+        .map(|listener| Listener { protocol: ListenerProtocol::Tcp.into(), ..listener });
+    let raw = Fleet { name: fleet.name, listeners: listeners.collect(), ..Default::default() };
+    let request = CreateCollectorRequest {
+        parent: "tenants/acme".to_owned(),
+        collector_id: "raw".to_owned(),
+        collector: Some(Collector { name: String::new(), ..collector }),
+        ..Default::default()
+    };
+    let _: CreateCollectorResponse =
+        app.call("CollectorService/CreateCollector", request).await.unwrap();
+    let mut raw = raw;
+    raw.listeners[0].collector = "tenants/acme/collectors/raw".to_owned();
+    let request = UpdateFleetRequest {
+        fleet: Some(raw),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["listeners".to_owned()] }),
+        ..Default::default()
+    };
+    let _: UpdateFleetResponse = app.call("FleetService/UpdateFleet", request).await.unwrap();
+
+    let mut relay = Holder::start(&app, Outcome::Unspecified).await;
+    assert!(relay.saw(1).await[0].keys.is_empty());
+    let begun = rotate(&app, "the-next", 0).await.unwrap();
+    assert_eq!(begun.collectors.len(), 1);
+    assert_eq!(begun.collectors[0].collector, "tenants/acme/collectors/raw");
+    assert_eq!(begun.collectors[0].proof(), KeyProof::Observed);
+    reaches(&app, KeyRotationState::OldDestroyed).await;
+    assert!(relay.saw(4).await.iter().all(|bundle| bundle.keys.is_empty()));
 }
