@@ -14,6 +14,7 @@ mod e2e {
     mod refusals;
     mod refused;
     mod registration;
+    mod rotation;
     mod secrets;
     mod streams;
     mod telemetry;
