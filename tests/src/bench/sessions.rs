@@ -42,15 +42,7 @@ pub async fn measure(relays: usize, rounds: usize) -> Result<String> {
     let operator = control_plane.operator()?;
     let (collector, fleet) = customer(&operator).await?;
     let token = operator.create_enrollment_token(&fleet, u32::try_from(relays)?).await?;
-    let roots = vec![CertificateDer::from_pem_slice(&control_plane.ca_pem()?)?];
-    let at = control_plane.relays();
-    let dialer = Dialer::new(
-        Target::Host { host: Host::Address(at.ip()), port: at.port() },
-        Some(ServerName::try_from(CONTROL_PLANE_NAME)?),
-        Trust::new(&roots),
-        Resolver::new(&[world.dns.address()])?,
-    )?;
-
+    let dialer = dialer(&world, &control_plane)?;
     let pid = control_plane.process().id().context("the control plane is gone")?;
     let (memory, cpu, begun) = (resident_of(pid)?, cpu_seconds(pid)?, Instant::now());
     let mut tasks = JoinSet::new();
@@ -104,6 +96,18 @@ pub async fn measure(relays: usize, rounds: usize) -> Result<String> {
         median(lasts),
         median(cpus),
     ))
+}
+
+/// What connects relays to the control plane.
+pub(super) fn dialer(world: &World, control_plane: &ControlPlane) -> Result<Dialer> {
+    let roots = vec![CertificateDer::from_pem_slice(&control_plane.ca_pem()?)?];
+    let at = control_plane.relays();
+    Ok(Dialer::new(
+        Target::Host { host: Host::Address(at.ip()), port: at.port() },
+        Some(ServerName::try_from(CONTROL_PLANE_NAME)?),
+        Trust::new(&roots),
+        Resolver::new(&[world.dns.address()])?,
+    )?)
 }
 
 /// A relay that says APPLIED at once.
@@ -177,7 +181,8 @@ async fn reached(
     Ok(times)
 }
 
-async fn customer(operator: &Operator) -> Result<(String, String)> {
+/// Names of a collector and of a fleet that sends to it.
+pub(super) async fn customer(operator: &Operator) -> Result<(String, String)> {
     let tenant = operator.create_tenant("bench").await?.name;
     let endpoint = Endpoint { host: "vendor.test".to_owned(), port: 4317, priority: 0 };
     let collector = Collector {

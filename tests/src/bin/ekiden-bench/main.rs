@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use ekiden_tests::bench::sessions;
+use ekiden_tests::bench::{identity, sessions};
 
 /// Measures Ekiden beside HAProxy, nginx, Envoy and rotel on this machine and prints tables in Markdown.
 ///
@@ -47,6 +47,8 @@ enum Part {
     Otlp,
     /// Commit to applied, and server memory a session.
     Sessions,
+    /// Enrollments and renewals a second.
+    Identity,
 }
 
 #[tokio::main]
@@ -73,6 +75,12 @@ async fn main() -> Result<()> {
             "## Control plane, {} simulated relays over mTLS\n\n{figures}",
             arguments.relays
         ));
+    }
+    if chosen(Part::Identity) {
+        say("control plane: enrollments and renewals");
+        let figures =
+            identity::measure(arguments.relays, arguments.rounds).await.context("identity")?;
+        show(&format!("## Certificates\n\n{figures}"));
     }
     Ok(())
 }
