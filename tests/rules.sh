@@ -27,6 +27,12 @@ breach 'left undone' "$(git ls-files --cached --others --exclude-standard '*.rs'
 breach 'an ignored test, or a lint allowed away' "$(rust | find_in '#\[ignore|#!?\[allow\(')"
 breach 'the time is read outside a clock file' "$(product | grep -v 'clock.rs' | find_in 'SystemTime::now|now_utc\(\)')"
 
+missing=''
+for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/security.md | tr -d '`' | sort -u); do
+    rust | xargs grep -qE "fn $name\b" || missing+="docs/security.md: $name"$'\n'
+done
+breach 'a claim whose test does not exist' "${missing%$'\n'}"
+
 # The contracts' style, where npm is at hand.
 if command -v npx >/dev/null; then
     (cd proto && npx --yes --package @bufbuild/buf@1.75.0 buf lint) || failed=1
