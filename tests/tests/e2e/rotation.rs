@@ -2,10 +2,7 @@
 use std::time::Duration;
 
 use ekiden_proto::{
-    admin::v1::{
-        Collector, Fleet, GetKeyRotationRequest, KeyProof, KeyRotation, KeyRotationState,
-        KeyRotationWaitReason, RotateAccessKeyRequest,
-    },
+    admin::v1::{Collector, Fleet, KeyProof, KeyRotation, KeyRotationState, KeyRotationWaitReason},
     settings::v1::{CollectorProtocol, KeyPlacement, ListenerProtocol},
 };
 use ekiden_tests::{
@@ -23,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::ways::{Running, running};
 
 const MANY: u32 = 49;
+const GRACE: Duration = Duration::from_secs(2);
 /// Of a workload between two exports: fifty of them share the machine with fifty relays.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -101,22 +99,12 @@ async fn fleet(
     Ok(started)
 }
 
-async fn look(run: &Running) -> anyhow::Result<KeyRotation> {
-    let request = GetKeyRotationRequest { name: run.customer.access_key.clone() };
-    let answer = run.operator.access_keys().get_key_rotation(request).await?.into_inner();
-    Ok(answer.rotation.unwrap_or_default())
-}
-
 async fn until(
     run: &Running,
     what: &str,
     wanted: impl Fn(&KeyRotation) -> bool,
 ) -> anyhow::Result<KeyRotation> {
-    wait::until(what, SAFETY, async || {
-        let rotation = look(run).await?;
-        Ok(wanted(&rotation).then_some(rotation))
-    })
-    .await
+    run.operator.until_rotation(&run.customer.access_key, what, wanted).await
 }
 
 #[tokio::test]
@@ -132,13 +120,7 @@ async fn a_key_is_rotated_over_fifty_relays_and_the_one_whose_vendor_refuses_it_
     let workloads = Workloads::start(&relays)?;
 
     good.records().accept_keys(&[&old, &new]);
-    let request = RotateAccessKeyRequest {
-        name: run.customer.access_key.clone(),
-        value: new.clone(),
-        grace: Some(prost_types::Duration { seconds: 2, nanos: 0 }),
-        ..Default::default()
-    };
-    run.operator.access_keys().rotate_access_key(request).await?;
+    run.operator.rotate_access_key(&run.customer.access_key, &new, GRACE).await?;
     let stopped = until(&run, "the rotation stops with all others proven", |rotation| {
         rotation.stop_time.is_some() && rotation.relays_proven == MANY
     })

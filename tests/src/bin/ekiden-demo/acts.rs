@@ -2,6 +2,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ekiden_proto::admin::v1::{
+    KeyRotation, KeyRotationState, KeyRotationWait, KeyRotationWaitReason,
+};
 use ekiden_tests::{
     harness::{
         Relay,
@@ -15,6 +18,7 @@ use ekiden_tests::{
         tcp::{Held, exchange},
     },
 };
+use tokio::time::Instant;
 
 use super::{
     show::{Show, bytes},
@@ -23,6 +27,9 @@ use super::{
 
 /// Random bytes sent through each relay.
 const BYTES: u64 = 16 << 20;
+
+/// How long the old key of a rotation drains; a day unless told otherwise, but people watch this.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What the changes showed.
 pub(crate) struct Outcome {
@@ -34,10 +41,20 @@ pub(crate) struct Outcome {
     pub(crate) host_times: Vec<(String, Duration)>,
     /// The same for the new key.
     pub(crate) key_times: Vec<(String, Duration)>,
+    /// What a rotation that a vendor refused for a moment showed.
+    pub(crate) rotation: Rotation,
     /// Spans of the host change's trace.
     pub(crate) trace: Vec<ReportedSpan>,
     /// Bytes that went through the TCP listeners, each way.
     pub(crate) streamed: u64,
+}
+
+/// A rotation with proof.
+pub(crate) struct Rotation {
+    /// Relays whose vendor refused the new key, with its words.
+    pub(crate) refusals: Vec<(String, String)>,
+    /// How long it took from the vendor's consent to its end.
+    pub(crate) completed: Duration,
 }
 
 /// Plays everything; each step fails loudly.
@@ -70,6 +87,12 @@ pub(crate) async fn play(stage: &mut Stage, show: &Show) -> anyhow::Result<Outco
     let what = "The vendor's key changes: one call, every relay uses it, no new revision";
     let key_times = show.step(what, change_key(stage, &moved_to, &mut held)).await?;
 
+    let what = "Another key rotates with proof; its vendor refuses the new one: the rotation stops, nobody is cut off";
+    let (refusals, old) = show.step(what, begin_rotation(stage)).await?;
+    let what = "The vendor accepts: the rotation goes on by itself to its end, and the old key is destroyed";
+    let completed = show.step(what, finish_rotation(stage, &old)).await?;
+    let rotation = Rotation { refusals, completed };
+
     let wanted = stage.casts[0].relays.len();
     let what = "One trace shows the change's way from the call to every relay";
     let complete = |spans: &[ReportedSpan]| {
@@ -84,7 +107,8 @@ pub(crate) async fn play(stage: &mut Stage, show: &Show) -> anyhow::Result<Outco
     };
     let trace = show.step(what, tracing).await?;
     show.step("No workload noticed any of it", nothing_failed(stage)).await?;
-    Ok(Outcome { moved_to, host, host_times, key_times, trace, streamed: BYTES * relays })
+    let streamed = BYTES * relays;
+    Ok(Outcome { moved_to, host, host_times, key_times, rotation, trace, streamed })
 }
 
 async fn keys_are_right(stage: &Stage) -> anyhow::Result<()> {
@@ -166,6 +190,36 @@ async fn change_key(
     }
     cast.customer.key = key;
     Ok(times)
+}
+
+/// Rotates the last tenant's key while its vendor does not know the new one; gives who was refused, with which words, and the
+/// old key.
+async fn begin_rotation(stage: &mut Stage) -> anyhow::Result<(Vec<(String, String)>, String)> {
+    let cast = stage.casts.last_mut().context("no tenant")?;
+    let key = new_key("globex");
+    let name = &cast.customer.access_key;
+    let relays = cast.relays.len();
+    stage.operator.rotate_access_key(name, &key, GRACE).await?;
+    let stopped = stage.operator.until_rotation(name, "every relay was refused", |rotation| {
+        let refused = |wait: &&KeyRotationWait| wait.reason() == KeyRotationWaitReason::Refused;
+        rotation.stop_time.is_some() && rotation.waits.iter().filter(refused).count() == relays
+    });
+    let waits = stopped.await?.waits;
+    let old = std::mem::replace(&mut cast.customer.key, key);
+    Ok((waits.into_iter().map(|wait| (wait.relay, wait.message)).collect(), old))
+}
+
+async fn finish_rotation(stage: &Stage, old: &str) -> anyhow::Result<Duration> {
+    let cast = stage.casts.last().context("no tenant")?;
+    let (name, begun) = (&cast.customer.access_key, Instant::now());
+    let vendor = cast.customer.otlp_vendor.records();
+    vendor.accept_keys(&[old, &cast.customer.key]);
+    let done = |rotation: &KeyRotation| rotation.state() == KeyRotationState::OldDestroyed;
+    stage.operator.until_rotation(name, "the rotation is complete", done).await?;
+    let took = begun.elapsed();
+    vendor.accept_keys(&[&cast.customer.key]);
+    followed(cast, &cast.customer.otlp_vendor, &cast.customer.key).await?;
+    Ok(took)
 }
 
 /// Measures, through each relay at once, when the first export arrives at `vendor` under `key`.

@@ -65,6 +65,19 @@ pub(crate) async fn print(stage: &Stage, outcome: &Outcome, show: &Show) -> anyh
     changes.push(vec![format!("collector → {}", outcome.host), times(&outcome.host_times)]);
     changes.push(vec!["new access key".to_owned(), times(&outcome.key_times)]);
     show.line(&table(&changes));
+    let mut refusals = vec![cells(&["ROTATION OF GLOBEX'S KEY STOPPED AT", "WHOSE VENDOR SAID"])];
+    refusals.extend(
+        outcome
+            .rotation
+            .refusals
+            .iter()
+            .map(|(relay, words)| vec![short(relay).to_owned(), words.clone()]),
+    );
+    show.line(&table(&refusals));
+    show.line(&format!(
+        "  Nobody was cut off, and it was complete {:.1} s after the vendor's consent.\n",
+        outcome.rotation.completed.as_secs_f64()
+    ));
     show.line("  The way of the collector's change (one trace):");
     for line in tree(&outcome.trace).lines() {
         show.line(&format!("  {line}"));
@@ -85,8 +98,9 @@ pub(crate) fn what_next(stage: &Stage, show: &Show) {
     );
     show.hint("ekidenctl relay watch --tenant acme                 the same, live");
     show.hint(
-        "ekidenctl access-key set-value vendor --tenant acme a new key; every relay has it at once",
+        "ekidenctl access-key rotate vendor --tenant acme    a new key, proven before it is used",
     );
+    show.hint("ekidenctl access-key rotation vendor --tenant globex  how a rotation went");
     show.hint("ekidenctl revision list --tenant acme --fleet main  the fleet's settings over time");
     show.hint("ekidenctl audit list --tenant acme                  who changed what");
     show.line("");

@@ -1,10 +1,13 @@
 //! What operators do most, a call each.
+use std::time::Duration;
+
 use ekiden_proto::{
     admin::v1::{
         AccessKey, ApiToken, Collector, CreateAccessKeyRequest, CreateApiTokenRequest,
         CreateCollectorRequest, CreateEnrollmentTokenRequest, CreateFleetRequest,
-        CreateTenantRequest, EnrollmentToken, Fleet, GetRelayRequest, ListRelaysRequest, Relay,
-        Role, Tenant, UpdateAccessKeyRequest, UpdateCollectorRequest, UpdateFleetRequest,
+        CreateTenantRequest, EnrollmentToken, Fleet, GetKeyRotationRequest, GetRelayRequest,
+        KeyRotation, ListRelaysRequest, Relay, Role, RotateAccessKeyRequest, Tenant,
+        UpdateAccessKeyRequest, UpdateCollectorRequest, UpdateFleetRequest,
     },
     settings::v1::Endpoint,
 };
@@ -12,6 +15,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::Operator;
+use crate::harness::wait::{self, SAFETY};
 
 impl Operator {
     /// Makes a tenant.
@@ -54,6 +58,38 @@ impl Operator {
         let access_key =
             AccessKey { name: name.to_owned(), value: value.to_owned(), ..AccessKey::default() };
         self.update_access_key(access_key, &["value"]).await
+    }
+
+    /// Begins to rotate an access key to another value; the old one drains for `grace`.
+    pub async fn rotate_access_key(
+        &self,
+        name: &str,
+        value: &str,
+        grace: Duration,
+    ) -> Result<KeyRotation, Status> {
+        let request = RotateAccessKeyRequest {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            grace: prost_types::Duration::try_from(grace).ok(),
+            ..Default::default()
+        };
+        let answer = self.access_keys().rotate_access_key(request).await?.into_inner();
+        Ok(answer.rotation.unwrap_or_default())
+    }
+
+    /// Waits until an access key's last rotation is as wanted.
+    pub async fn until_rotation(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&KeyRotation) -> bool,
+    ) -> anyhow::Result<KeyRotation> {
+        wait::until(what, SAFETY, async || {
+            let request = GetKeyRotationRequest { name: name.to_owned() };
+            let answer = self.access_keys().get_key_rotation(request).await?.into_inner();
+            Ok(answer.rotation.filter(&wanted))
+        })
+        .await
     }
 
     /// Gives an access key to relays, or takes it from them.
