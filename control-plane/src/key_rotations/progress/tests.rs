@@ -191,7 +191,7 @@ proptest! {
         let all_here = relays.iter().all(|r| r.connected && r.up_to_date);
         let refused = relays.iter().any(|r| last(r.relay_id) == Some(Outcome::Refused as i16));
         let proven = relays.iter().all(|r| last(r.relay_id) == Some(Outcome::Accepted as i16));
-        let facts = Facts { relays: relays.clone(), trials: trials.clone(), ..facts(state) };
+        let facts = Facts { relays, trials, ..facts(state) };
         let may = facts.progress(at(60)).next.is_some();
         prop_assert_eq!(may, all_here && !refused && (proven || !distributing));
     }
