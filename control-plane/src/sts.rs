@@ -14,7 +14,6 @@ use crate::{
 };
 
 mod answer;
-mod binding;
 mod caller;
 mod error;
 mod json;
@@ -33,8 +32,8 @@ pub(crate) mod stand_in;
 #[cfg(test)]
 mod tests;
 
-pub use binding::challenge;
 pub use caller::CallerIdentity;
+pub use ekiden_proto::aws_challenge::challenge;
 pub use error::StsError;
 pub use proof::{Proof, ProofFields};
 pub use regions::{Partition, Region};

@@ -4,10 +4,12 @@
 //! - [`relay`]: enrollment and sessions.
 //! - [`settings`]: what a relay runs.
 //! - [`health`]: what a relay reports.
+//! - [`aws_challenge`]: what a proof of AWS identity is about.
 //! - [`audit_chain`]: how audit events hang together, and how to check that they do.
 //! - [`codec`]: how messages become bytes.
 
 pub mod audit_chain;
+pub mod aws_challenge;
 pub mod codec;
 mod redacted;
 

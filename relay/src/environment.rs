@@ -19,8 +19,8 @@ use secrecy::SecretString;
 
 use raw::{Beside, Cli, Command, Raw};
 use values::{
-    advertised, control_plane, ip, name_server, roots, socket_address, stop_timeout, text, token,
-    worker_threads_of,
+    advertised, control_plane, fleet, ip, name_server, roots, socket_address, stop_timeout, text,
+    token, worker_threads_of,
 };
 
 /// What the process was asked to do.
@@ -41,7 +41,9 @@ pub struct Environment {
     pub server_name: Option<ServerName<'static>>,
     /// Roots to trust for the control plane; empty: the machine's.
     pub roots: Vec<CertificateDer<'static>>,
-    /// The proof to enroll with; absent: only a saved identity can be used.
+    /// Fleet to join by the task's AWS role; absent: the role proves nothing.
+    pub fleet: Option<String>,
+    /// The token to enroll with, after the role; absent with `fleet`: only a saved identity can be used.
     pub enrollment_token: Option<TokenSource>,
     /// Folder for the identity and the last good settings.
     pub state_dir: PathBuf,
@@ -159,6 +161,7 @@ fn check(raw: &Raw) -> Result<Environment, Vec<Problem>> {
         },
     );
     let roots = problems.take("EKIDEN_CONTROL_PLANE_CA", roots(raw)).unwrap_or_default();
+    let fleet = problems.optional("EKIDEN_FLEET", &raw.fleet, fleet);
     let enrollment_token = problems.take("EKIDEN_ENROLLMENT_TOKEN", token(raw)).flatten();
     let http_listen = problems.take("EKIDEN_HTTP_LISTEN", socket_address(&raw.http_listen));
     let listen_address = problems.take("EKIDEN_LISTEN_ADDRESS", ip(&raw.listen_address));
@@ -195,6 +198,7 @@ fn check(raw: &Raw) -> Result<Environment, Vec<Problem>> {
             control_plane,
             server_name,
             roots,
+            fleet,
             enrollment_token,
             state_dir: PathBuf::from(&raw.state_dir),
             http_listen,

@@ -121,3 +121,16 @@ fn the_arguments_are_well_formed() {
     use clap::CommandFactory;
     Cli::command().debug_assert();
 }
+
+#[test]
+fn a_fleet_is_joined_by_its_resource_name_alone() {
+    let given = |fleet: &str| {
+        let fleet = format!("--fleet={fleet}");
+        check(&raw(&["--control-plane=https://cp.example", &fleet]))
+    };
+    let named = given("tenants/acme/fleets/tokyo").unwrap();
+    assert_eq!(named.fleet.as_deref(), Some("tenants/acme/fleets/tokyo"));
+    for bad in ["tokyo", "tenants/acme", "tenants/Acme/fleets/tokyo", "tenants//fleets/tokyo"] {
+        assert_eq!(variables(&given(bad).unwrap_err()), ["EKIDEN_FLEET"], "{bad}");
+    }
+}

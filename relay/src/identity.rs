@@ -1,13 +1,15 @@
 //! Who this relay is to the control plane: its name, its key and its certificate.
 //!
 //! - [`key`]: makes keys and the requests to certify them.
-//! - [`enrollment`]: the two calls that bring a certificate.
+//! - [`enrollment`]: the calls that bring a certificate. [`aws_role`]: the proof that needs no secret in the task definition.
 //! - [`store`]: keeps the identity on disk.
 //! - [`keeper`]: keeps the identity valid for as long as the process runs.
 
+pub mod aws_role;
 pub mod enrollment;
 pub mod keeper;
 mod key;
+mod refusals;
 mod store;
 
 use std::{fmt, sync::Arc, time::Duration};

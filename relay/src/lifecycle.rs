@@ -24,7 +24,7 @@ use crate::{
     environment::Environment,
     error_chain::chain,
     health::{Health, Sources},
-    identity::{Store, keeper::Keeper},
+    identity::{Store, aws_role::AwsRole, keeper::Keeper},
     last_good::LastGood,
     local_http::LocalHttp,
     metrics, probe,
@@ -154,6 +154,7 @@ pub async fn run(
     let keeper = Keeper {
         dialer: dialer.clone(),
         store: Store::new(folder.clone()),
+        role: environment.fleet.clone().map(|fleet| (AwsRole::default(), fleet)),
         token: environment.enrollment_token.clone(),
         description: description.clone(),
         clock: clock.clone(),

@@ -42,6 +42,7 @@ impl Living {
             },
             server_name: None,
             roots: vec![roots.authority.root()],
+            fleet: None,
             enrollment_token: Some(TokenSource::Text(SecretString::from(TOKEN))),
             state_dir: folder.to_owned(),
             http_listen: "127.0.0.1:0".parse().unwrap(),

@@ -49,7 +49,10 @@ pub(super) struct Raw {
     /// `srv:_relays._tcp.domain` that is `domain`
     #[arg(long, env = "EKIDEN_CONTROL_PLANE_SERVER_NAME", value_name = "NAME", global = true)]
     pub(super) control_plane_server_name: Option<String>,
-    /// File with an enrollment token
+    /// Fleet to join by the task's AWS role, `tenants/{tenant}/fleets/{fleet}`; the control plane must have a rule for the role
+    #[arg(long, env = "EKIDEN_FLEET", value_name = "FLEET", global = true)]
+    pub(super) fleet: Option<String>,
+    /// File with an enrollment token, for where there is no AWS role; tried last
     #[arg(long, env = "EKIDEN_ENROLLMENT_TOKEN_FILE", value_name = "FILE", global = true)]
     pub(super) enrollment_token_file: Option<String>,
     /// Folder for the relay's certificate and the last good settings; made with mode 0700

@@ -84,6 +84,20 @@ pub(super) fn token(raw: &Raw) -> Result<Option<TokenSource>, String> {
     }
 }
 
+pub(super) fn fleet(name: &str) -> Result<String, String> {
+    let name = name.trim();
+    let id = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_lowercase())
+            && !part.ends_with('-')
+            && part.len() <= 63
+            && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    };
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        ["tenants", tenant, "fleets", fleet] if id(tenant) && id(fleet) => Ok(name.to_owned()),
+        _ => Err(format!("`{name}` is not a fleet's name, like tenants/acme/fleets/tokyo")),
+    }
+}
+
 pub(super) fn socket_address(value: &str) -> Result<SocketAddr, String> {
     value
         .trim()

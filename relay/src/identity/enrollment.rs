@@ -1,9 +1,12 @@
 //! The two calls that bring a certificate. Each makes a key of its own and tries once.
 use std::{future::Future, sync::Arc, time::Duration};
 
-use ekiden_proto::relay::v1::{
-    EnrollRequest, RelayDescription, RenewRequest, enroll_request::Proof,
-    enrollment_service_client::EnrollmentServiceClient,
+use ekiden_proto::{
+    aws_challenge::challenge,
+    relay::v1::{
+        CreateChallengeRequest, EnrollRequest, RelayDescription, RenewRequest,
+        enroll_request::Proof, enrollment_service_client::EnrollmentServiceClient,
+    },
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
@@ -11,8 +14,14 @@ use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 use tracing::Instrument;
 
-use super::{Identity, IdentityError, NewKey};
-use crate::channel::{ChannelError, Dialer};
+use super::{
+    Identity, IdentityError, NewKey,
+    aws_role::{AwsRole, AwsRoleError, Challenge, Way},
+};
+use crate::{
+    channel::{ChannelError, Dialer},
+    clock::Clock,
+};
 
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -28,6 +37,9 @@ pub enum EnrollmentError {
     /// It did not answer.
     #[error("the control plane did not answer in time")]
     Silent,
+    /// The task's AWS role cannot be proven.
+    #[error("the task's AWS role cannot be proven")]
+    Role(#[from] AwsRoleError),
     /// No key could be made.
     #[error("no key could be made")]
     Key(#[from] rcgen::Error),
@@ -49,6 +61,7 @@ impl EnrollmentError {
                     | Code::FailedPrecondition
                     | Code::Unimplemented
             ),
+            Self::Role(AwsRoleError::NoRegion | AwsRoleError::NotOfARole) => true,
             _ => false,
         }
     }
@@ -71,7 +84,7 @@ pub async fn enroll(
     token: &SecretString,
     description: RelayDescription,
 ) -> Result<Arc<Identity>, EnrollmentError> {
-    let span = tracing::info_span!("enroll");
+    let span = tracing::info_span!("enroll", method = "enrollment_token");
     async {
         let key = NewKey::generate()?;
         let request = EnrollRequest {
@@ -80,6 +93,48 @@ pub async fn enroll(
             proof: Some(Proof::EnrollmentToken(token.expose_secret().trim().to_owned())),
         };
         let mut client = EnrollmentServiceClient::new(dialer.connect(None).await?.channel);
+        let response = answer(client.enroll(request)).await?;
+        let bundle = response.certificate.ok_or(IdentityError::Unusable("certificate"))?;
+        Ok(Identity::new(&response.relay, bundle, key)?)
+    }
+    .instrument(span)
+    .await
+}
+
+/// Exchanges a proof of the task's AWS role for an identity with a new relay id in `fleet`.
+///
+/// # Errors
+/// [`EnrollmentError`]; nothing is tried again here.
+pub async fn enroll_by_role(
+    dialer: &Dialer,
+    role: &AwsRole,
+    way: Way,
+    fleet: &str,
+    description: RelayDescription,
+    clock: &Clock,
+) -> Result<Arc<Identity>, EnrollmentError> {
+    let span = tracing::info_span!("enroll", method = way.name());
+    async {
+        let key = NewKey::generate()?;
+        let public_key = key.public_key_info();
+        let mut client = EnrollmentServiceClient::new(dialer.connect(None).await?.channel);
+        let request =
+            CreateChallengeRequest { fleet: fleet.to_owned(), public_key: public_key.clone() };
+        let given = answer(client.create_challenge(request)).await?;
+        let tenant = fleet.split("/fleets/").next().unwrap_or_default();
+        let digest = challenge(&given.nonce, &public_key, &given.audience, tenant);
+        let challenge = Challenge {
+            fleet: fleet.to_owned(),
+            nonce: given.nonce,
+            audience: given.audience,
+            digest,
+        };
+        let proof = role.prove(way, challenge, clock.now()).await?;
+        let request = EnrollRequest {
+            csr: key.csr.clone(),
+            description: Some(description),
+            proof: Some(proof),
+        };
         let response = answer(client.enroll(request)).await?;
         let bundle = response.certificate.ok_or(IdentityError::Unusable("certificate"))?;
         Ok(Identity::new(&response.relay, bundle, key)?)

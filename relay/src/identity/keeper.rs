@@ -2,7 +2,7 @@
 //!
 //! It never gives up and never ends the process: listeners may serve all the while. What only a person can cure is
 //! tried again slowly, and said loudly.
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::RelayDescription;
 use secrecy::SecretString;
@@ -14,7 +14,9 @@ use tokio::{
 
 use super::{
     Identity, Store,
-    enrollment::{EnrollmentError, enroll, renew},
+    aws_role::{AwsRole, Way},
+    enrollment::{enroll, enroll_by_role, renew},
+    refusals::{Attempt, Refusals, TOKEN},
 };
 use crate::{
     channel::Dialer,
@@ -38,7 +40,9 @@ pub struct Keeper {
     pub dialer: Dialer,
     /// Where it is kept between starts.
     pub store: Store,
-    /// The proof to enroll with.
+    /// The task's AWS role, and the fleet that it joins by it.
+    pub role: Option<(AwsRole, String)>,
+    /// The token to enroll with, after the role.
     pub token: Option<TokenSource>,
     /// What the relay says of itself.
     pub description: RelayDescription,
@@ -151,26 +155,17 @@ impl Keeper {
                     self.message.send_replace(String::new());
                     return identity;
                 }
-                Err(Attempt::NoToken(message)) => {
-                    tracing::warn!("{message}");
+                Err(refused) if refused.is_permanent() => {
+                    let message = refused.message();
+                    tracing::warn!("The relay cannot enroll: {message}");
                     self.message.send_replace(message);
-                    retries.failed(Some(PERMANENT), random())
+                    retries.failed(Some(refused.retry_after().unwrap_or(PERMANENT)), random())
                 }
-                Err(Attempt::Failed(error)) if error.is_permanent() => {
-                    let message = format!(
-                        "{}. Make a new enrollment token (`ekidenctl enrollment-token create`) and give it to this relay; it tries \
-                         again by itself",
-                        chain(&error)
-                    );
-                    tracing::warn!("The control plane refuses to enroll this relay: {message}");
-                    self.message.send_replace(message);
-                    retries.failed(Some(error.retry_after().unwrap_or(PERMANENT)), random())
-                }
-                Err(Attempt::Failed(error)) => {
-                    let message = chain(&error);
+                Err(refused) => {
+                    let message = refused.message();
                     tracing::info!(error = %message, "The relay could not enroll yet");
                     self.message.send_replace(message);
-                    retries.failed(error.retry_after(), random())
+                    retries.failed(refused.retry_after(), random())
                 }
             };
             sleep(wait).await;
@@ -198,27 +193,48 @@ impl Keeper {
         }
     }
 
-    async fn enroll(&self) -> Result<Arc<Identity>, Attempt> {
-        let token = match &self.token {
-            Some(TokenSource::Text(token)) => token.clone(),
-            Some(TokenSource::File(path)) => {
-                let text = tokio::fs::read_to_string(path).await.map(SecretString::from);
-                text.map_err(|error: io::Error| {
-                    Attempt::NoToken(format!(
-                        "The enrollment token in {} cannot be read: {error}",
+    /// Tries every way there is once, the one without a secret first.
+    async fn enroll(&self) -> Result<Arc<Identity>, Refusals> {
+        let mut refusals = Refusals::default();
+        if let Some((role, fleet)) = &self.role {
+            for way in [Way::WebIdentity, Way::CallerIdentity] {
+                let (description, clock) = (self.description.clone(), &self.clock);
+                match enroll_by_role(&self.dialer, role, way, fleet, description, clock).await {
+                    Ok(identity) => return Ok(identity),
+                    Err(error) => refusals.add(way.name(), Attempt::Failed(error)),
+                }
+            }
+        }
+        match self.enroll_by_token().await {
+            None => Err(refusals),
+            Some(Ok(identity)) => Ok(identity),
+            Some(Err(attempt)) => {
+                refusals.add(TOKEN, attempt);
+                Err(refusals)
+            }
+        }
+    }
+
+    /// None: there is no token.
+    async fn enroll_by_token(&self) -> Option<Result<Arc<Identity>, Attempt>> {
+        let token = match self.token.as_ref()? {
+            TokenSource::Text(token) => token.clone(),
+            TokenSource::File(path) => match tokio::fs::read_to_string(path).await {
+                Ok(text) => SecretString::from(text),
+                Err(error) => {
+                    return Some(Err(Attempt::NoToken(format!(
+                        "the enrollment token in {} cannot be read: {error}",
                         path.display()
-                    ))
-                })?
-            }
-            None => {
-                return Err(Attempt::NoToken(
-                    "There is no enrollment token: set EKIDEN_ENROLLMENT_TOKEN or EKIDEN_ENROLLMENT_TOKEN_FILE, and \
-                     start the relay again"
-                        .to_owned(),
-                ));
-            }
+                    ))));
+                }
+            },
         };
-        enroll(&self.dialer, &token, self.description.clone()).await.map_err(Attempt::Failed)
+        let enrolled = enroll(&self.dialer, &token, self.description.clone()).await;
+        Some(enrolled.map_err(Attempt::Failed))
+    }
+
+    fn can_enroll(&self) -> bool {
+        self.role.is_some() || self.token.is_some()
     }
 
     /// Waits until it is time for the next identity, and gets it.
@@ -235,8 +251,8 @@ impl Keeper {
         };
         tokio::select! {
             next = lives => next,
-            // Without a token there is nothing to replace it by.
-            () = refused(view, held), if self.token.is_some() => Next::Refused,
+            // Without a proof there is nothing to replace it by.
+            () = refused(view, held), if self.can_enroll() => Next::Refused,
         }
     }
 
@@ -257,7 +273,7 @@ impl Keeper {
             let message = chain(&error);
             tracing::info!(error = %message, "The certificate could not be renewed yet");
             self.message.send_replace(message);
-            if error.is_permanent() && self.token.is_some() {
+            if error.is_permanent() && self.can_enroll() {
                 return Next::Refused;
             }
             sleep(retries.failed(error.retry_after(), random())).await;
@@ -273,12 +289,6 @@ impl Keeper {
             }
         }
     }
-}
-
-/// Why an attempt to enroll failed.
-enum Attempt {
-    NoToken(String),
-    Failed(EnrollmentError),
 }
 
 async fn accepted(view: &mut watch::Receiver<View>) {
@@ -298,5 +308,4 @@ async fn refused(view: &mut watch::Receiver<View>, held: &Arc<Identity>) {
 }
 
 #[cfg(test)]
-#[path = "keeper_tests.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 //! Keys that never leave the relay, and requests to certify them.
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
+};
 use zeroize::Zeroizing;
 
 /// A fresh P-256 key with the request to certify it.
@@ -25,6 +27,11 @@ impl NewKey {
     /// The public key as an uncompressed point.
     pub fn public_key(&self) -> &[u8] {
         self.pair.public_key_raw()
+    }
+
+    /// The public key as SubjectPublicKeyInfo, DER; the same bytes as in the request.
+    pub fn public_key_info(&self) -> Vec<u8> {
+        self.pair.subject_public_key_info()
     }
 
     pub(super) fn into_pkcs8(self) -> Zeroizing<Vec<u8>> {

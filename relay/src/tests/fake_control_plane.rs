@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ekiden_proto::aws_challenge::challenge;
 use ekiden_proto::relay::v1::{
     CertificateBundle, CreateChallengeRequest, CreateChallengeResponse, EnrollRequest,
     EnrollResponse, GetSettingsRequest, GetSettingsResponse, Hello, RelayDescription, RenewRequest,
@@ -43,11 +44,13 @@ use tonic::{
     },
 };
 
+use x509_parser::{certification_request::X509CertificationRequest, prelude::FromDer as _};
+
 use crate::{
     channel::{Dialer, Trust},
     clock::to_timestamp,
     environment::ControlPlane,
-    identity::{Identity, enrollment},
+    identity::{Identity, aws_role::Way, enrollment},
     resolver::Resolver,
 };
 
@@ -55,6 +58,15 @@ use crate::{
 pub(crate) const SAFETY: Duration = Duration::from_secs(30);
 pub(crate) const FLEET: &str = "tenants/acme/fleets/tokyo";
 pub(crate) const TOKEN: &str = "ekr_01_right";
+
+const NONCE: &[u8] = b"nonce-of-one-minute";
+const AUDIENCE: &str = "spiffe://ekiden.test";
+
+/// SubjectPublicKeyInfo of a certificate request.
+fn public_key(csr: &[u8]) -> Vec<u8> {
+    let (_, csr) = X509CertificationRequest::from_der(csr).unwrap();
+    csr.certification_request_info.subject_pki.raw.to_vec()
+}
 
 /// A CA.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -138,6 +150,8 @@ pub(crate) struct Behaviour {
     pub(crate) parameters: SessionParameters,
     pub(crate) refuse_sessions: Option<Status>,
     pub(crate) renew_in: Duration,
+    /// The way by which AWS roles are admitted.
+    pub(crate) admits: Option<Way>,
 }
 
 struct Inner {
@@ -179,6 +193,7 @@ impl FakeControlPlane {
                 },
                 refuse_sessions: None,
                 renew_in: Duration::from_secs(1800),
+                admits: None,
             }),
             enrollments: AtomicU32::new(0),
             renewals: AtomicU32::new(0),
@@ -271,9 +286,14 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, inner: Arc<Inner>) {
 impl EnrollmentService for Inner {
     async fn create_challenge(
         &self,
-        _: Request<CreateChallengeRequest>,
+        request: Request<CreateChallengeRequest>,
     ) -> Result<Response<CreateChallengeResponse>, Status> {
-        Err(Status::unimplemented("it takes tokens alone"))
+        assert_eq!(request.get_ref().fleet, FLEET);
+        Ok(Response::new(CreateChallengeResponse {
+            nonce: NONCE.to_vec(),
+            expire_time: None,
+            audience: AUDIENCE.to_owned(),
+        }))
     }
 
     async fn enroll(
@@ -282,11 +302,27 @@ impl EnrollmentService for Inner {
     ) -> Result<Response<EnrollResponse>, Status> {
         let request = request.into_inner();
         let number = self.enrollments.fetch_add(1, Ordering::SeqCst) + 1;
+        let (renew_in, admits) = {
+            let behaviour = self.behaviour.lock().unwrap();
+            (behaviour.renew_in, behaviour.admits)
+        };
         match request.proof {
             Some(Proof::EnrollmentToken(token)) if token == TOKEN => {}
+            Some(Proof::AwsWebIdentity(proof)) if admits == Some(Way::WebIdentity) => {
+                let digest = challenge(NONCE, &public_key(&request.csr), AUDIENCE, "tenants/acme");
+                assert_eq!((proof.fleet.as_str(), proof.nonce.as_slice()), (FLEET, NONCE));
+                assert_eq!(proof.token, format!("token-for-{digest}"));
+            }
+            Some(Proof::AwsCallerIdentity(proof)) if admits == Some(Way::CallerIdentity) => {
+                assert_eq!((proof.fleet.as_str(), proof.nonce.as_slice()), (FLEET, NONCE));
+                assert_eq!((proof.region.as_str(), proof.amz_date.len()), ("ap-northeast-1", 16));
+                assert_eq!(proof.signature.len(), 64);
+            }
+            Some(Proof::AwsWebIdentity(_) | Proof::AwsCallerIdentity(_)) => {
+                return Err(Status::permission_denied("no rule of the fleet admits the role"));
+            }
             _ => return Err(Status::unauthenticated("the enrollment token is not known")),
         }
-        let renew_in = self.behaviour.lock().unwrap().renew_in;
         Ok(Response::new(EnrollResponse {
             relay: format!("{FLEET}/relays/relay-{number}"),
             certificate: Some(self.authority.bundle(

@@ -187,7 +187,7 @@ fn what_is_wrong_with_a_collector_is_told_by_the_operators_field() {
     let told = of_changed_collector(|collector| {
         collector.protocol = CollectorProtocol::Tcp.into();
     });
-    assert_eq!(told, ["collector.key_placement"]);
+    assert_eq!(told, ["collector.key_placement.header"]);
     let told = of_changed_collector(|collector| {
         collector.key_placement.as_mut().unwrap().access_key =
             "tenants/globex/accessKeys/vendor".to_owned();

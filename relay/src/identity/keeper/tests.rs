@@ -4,9 +4,11 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::*;
 use crate::{
-    fake_control_plane::{FakeControlPlane, SAFETY, TOKEN},
+    fake_control_plane::{FLEET, FakeControlPlane, SAFETY, TOKEN},
     state_dir::StateDir,
 };
+
+mod roles;
 
 struct Kept {
     identity: watch::Receiver<Option<Arc<Identity>>>,
@@ -26,10 +28,21 @@ impl Kept {
         token: Option<&str>,
         clock: Clock,
     ) -> Self {
+        Self::start_as(control_plane, folder, None, token, clock)
+    }
+
+    fn start_as(
+        control_plane: &FakeControlPlane,
+        folder: &Path,
+        role: Option<AwsRole>,
+        token: Option<&str>,
+        clock: Clock,
+    ) -> Self {
         let message = watch::Sender::new(String::new());
         let keeper = Keeper {
             dialer: control_plane.dialer(),
             store: Store::new(StateDir::open(folder).unwrap()),
+            role: role.map(|role| (role, FLEET.to_owned())),
             token: token.map(|token| TokenSource::Text(SecretString::from(token))),
             description: RelayDescription::default(),
             clock,
