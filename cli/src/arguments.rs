@@ -7,8 +7,9 @@ use clap_complete::Shell;
 use crate::{
     commands::{
         access_key::AccessKeyVerb, api_token::ApiTokenVerb, audit::AuditVerb,
-        collector::CollectorVerb, context::ContextVerb, enrollment_token::EnrollmentTokenVerb,
-        fleet::FleetVerb, relay::RelayVerb, revision::RevisionVerb, tenant::TenantVerb,
+        collector::CollectorVerb, context::ContextVerb, enrollment_rule::EnrollmentRuleVerb,
+        enrollment_token::EnrollmentTokenVerb, fleet::FleetVerb, relay::RelayVerb,
+        revision::RevisionVerb, tenant::TenantVerb,
     },
     values::Period,
 };
@@ -144,6 +145,9 @@ pub enum Noun {
     /// Rights to enroll relays into a fleet.
     #[command(subcommand, visible_alias = "enrollment-tokens")]
     EnrollmentToken(EnrollmentTokenVerb),
+    /// AWS roles whose tasks may enroll into a fleet, without any secret.
+    #[command(subcommand, visible_alias = "enrollment-rules")]
+    EnrollmentRule(EnrollmentRuleVerb),
     /// Operators' credentials.
     #[command(subcommand, visible_alias = "api-tokens")]
     ApiToken(ApiTokenVerb),

@@ -17,6 +17,7 @@ pub mod api_token;
 pub mod audit;
 pub mod collector;
 pub mod context;
+pub mod enrollment_rule;
 pub mod enrollment_token;
 pub mod fleet;
 pub mod relay;
@@ -66,6 +67,7 @@ async fn call(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Revision(verb) => revision::run(verb, session).await,
         Noun::Relay(verb) => relay::run(verb, session).await,
         Noun::EnrollmentToken(verb) => enrollment_token::run(verb, session).await,
+        Noun::EnrollmentRule(verb) => enrollment_rule::run(verb, session).await,
         Noun::ApiToken(verb) => api_token::run(verb, session).await,
         Noun::Audit(verb) => audit::run(verb, session).await,
         // These call no control plane; `run` did them.

@@ -18,12 +18,14 @@ pub enum Kind {
     Relay,
     /// `tenants/{}/fleets/{}/enrollmentTokens/{}`
     EnrollmentToken,
+    /// `tenants/{}/fleets/{}/enrollmentRules/{}`
+    EnrollmentRule,
     /// `apiTokens/{}`
     ApiToken,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Tenant,
         Self::AccessKey,
         Self::Collector,
@@ -31,6 +33,7 @@ impl Kind {
         Self::Revision,
         Self::Relay,
         Self::EnrollmentToken,
+        Self::EnrollmentRule,
         Self::ApiToken,
     ];
 
@@ -44,6 +47,7 @@ impl Kind {
             Self::Revision => &["tenants", "fleets", "revisions"],
             Self::Relay => &["tenants", "fleets", "relays"],
             Self::EnrollmentToken => &["tenants", "fleets", "enrollmentTokens"],
+            Self::EnrollmentRule => &["tenants", "fleets", "enrollmentRules"],
             Self::ApiToken => &["apiTokens"],
         }
     }
@@ -59,6 +63,7 @@ impl Kind {
             Self::Revision => "revision",
             Self::Relay => "relay",
             Self::EnrollmentToken => "enrollment-token",
+            Self::EnrollmentRule => "enrollment-rule",
             Self::ApiToken => "api-token",
         }
     }
