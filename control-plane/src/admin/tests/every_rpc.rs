@@ -1,10 +1,18 @@
 //! Every rpc of the descriptor, and who may not call it. A new one fails here until it is listed.
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use prost_types::FileDescriptorSet;
+use time::OffsetDateTime;
 use tonic::Code;
 
 use super::*;
+use crate::clock::Clock;
 
 mod logins;
 
@@ -383,6 +391,25 @@ async fn no_rpc_answers_without_a_credential_or_with_one_that_is_wrong_or_revoke
             assert_eq!(status.code(), Code::Unauthenticated, "{} {why}: {status:?}", rpc.path);
             assert_eq!(reason(&status), why, "{}", rpc.path);
         }
+    }
+}
+
+#[tokio::test]
+async fn no_rpc_answers_to_a_token_that_has_expired() {
+    let (start, days) = (OffsetDateTime::now_utc(), Arc::new(AtomicI64::new(0)));
+    let passed = Arc::clone(&days);
+    let clock = Clock::from_fn(move || start + time::Duration::days(passed.load(Ordering::SeqCst)));
+    let world = World::start_at(clock).await;
+    customer(&world, "acme").await;
+    let token = world.api_token(Role::Operator, "").await;
+    for rpc in rpcs().iter().filter(|rpc| rpc.open_to == For::Anyone) {
+        assert!(refused(&world, Some(&token), rpc).await.is_none(), "{} before", rpc.path);
+    }
+    days.store(367, Ordering::SeqCst);
+    for rpc in rpcs() {
+        let status = refused(&world, Some(&token), &rpc).await;
+        let status = status.unwrap_or_else(|| panic!("{} still answers", rpc.path));
+        assert_eq!(reason(&status), "TOKEN_ENDED", "{}", rpc.path);
     }
 }
 
