@@ -15,6 +15,7 @@ use super::*;
 use crate::clock::Clock;
 
 mod logins;
+mod pairs;
 
 /// Who may call an rpc for a tenant of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
