@@ -7,9 +7,9 @@ use clap_complete::Shell;
 use crate::{
     commands::{
         access_key::AccessKeyVerb, api_token::ApiTokenVerb, audit::AuditVerb,
-        collector::CollectorVerb, context::ContextVerb, enrollment_rule::EnrollmentRuleVerb,
-        enrollment_token::EnrollmentTokenVerb, fleet::FleetVerb, relay::RelayVerb,
-        revision::RevisionVerb, tenant::TenantVerb,
+        certificate_authority::CaVerb, collector::CollectorVerb, context::ContextVerb,
+        enrollment_rule::EnrollmentRuleVerb, enrollment_token::EnrollmentTokenVerb,
+        fleet::FleetVerb, relay::RelayVerb, revision::RevisionVerb, tenant::TenantVerb,
     },
     values::Period,
 };
@@ -151,6 +151,9 @@ pub enum Noun {
     /// Operators' credentials.
     #[command(subcommand, visible_alias = "api-tokens")]
     ApiToken(ApiTokenVerb),
+    /// The CAs that relays and the control plane trust, and how one follows another.
+    #[command(subcommand)]
+    Ca(CaVerb),
     /// Who changed what.
     #[command(subcommand)]
     Audit(AuditVerb),

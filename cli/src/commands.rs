@@ -15,6 +15,7 @@ use crate::{
 pub mod access_key;
 pub mod api_token;
 pub mod audit;
+pub mod certificate_authority;
 pub mod collector;
 pub mod context;
 pub mod enrollment_rule;
@@ -69,6 +70,7 @@ async fn call(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::EnrollmentToken(verb) => enrollment_token::run(verb, session).await,
         Noun::EnrollmentRule(verb) => enrollment_rule::run(verb, session).await,
         Noun::ApiToken(verb) => api_token::run(verb, session).await,
+        Noun::Ca(verb) => certificate_authority::run(verb, session).await,
         Noun::Audit(verb) => audit::run(verb, session).await,
         // These call no control plane; `run` did them.
         Noun::Context(_) | Noun::Completions { .. } | Noun::Version => Ok(()),

@@ -22,10 +22,12 @@ pub enum Kind {
     EnrollmentRule,
     /// `apiTokens/{}`
     ApiToken,
+    /// `certificateAuthorities/{}`
+    CertificateAuthority,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Tenant,
         Self::AccessKey,
         Self::Collector,
@@ -35,6 +37,7 @@ impl Kind {
         Self::EnrollmentToken,
         Self::EnrollmentRule,
         Self::ApiToken,
+        Self::CertificateAuthority,
     ];
 
     /// The collections on the way to it, outermost first.
@@ -49,6 +52,7 @@ impl Kind {
             Self::EnrollmentToken => &["tenants", "fleets", "enrollmentTokens"],
             Self::EnrollmentRule => &["tenants", "fleets", "enrollmentRules"],
             Self::ApiToken => &["apiTokens"],
+            Self::CertificateAuthority => &["certificateAuthorities"],
         }
     }
 
@@ -65,6 +69,7 @@ impl Kind {
             Self::EnrollmentToken => "enrollment-token",
             Self::EnrollmentRule => "enrollment-rule",
             Self::ApiToken => "api-token",
+            Self::CertificateAuthority => "ca",
         }
     }
 }
@@ -248,6 +253,7 @@ mod tests {
             (Kind::AccessKey, "tenants/acme/accessKeys/k"),
             (Kind::Revision, "tenants/acme/fleets/f/revisions/3"),
             (Kind::ApiToken, "apiTokens/t1"),
+            (Kind::CertificateAuthority, "certificateAuthorities/c1"),
         ] {
             assert_eq!(resolve(kind, name, Some("other"), Some("other")), name);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ekiden_proto::admin::v1::{
     access_key_service_server::AccessKeyServiceServer,
     api_token_service_server::ApiTokenServiceServer, audit_service_server::AuditServiceServer,
+    certificate_authority_service_server::CertificateAuthorityServiceServer,
     collector_service_server::CollectorServiceServer,
     enrollment_rule_service_server::EnrollmentRuleServiceServer,
     enrollment_token_service_server::EnrollmentTokenServiceServer,
@@ -24,6 +25,7 @@ mod access_keys;
 mod api_tokens;
 mod audit;
 pub(crate) mod call;
+mod certificate_authorities;
 mod collectors;
 mod enrollment_rules;
 mod enrollment_tokens;
@@ -52,6 +54,9 @@ pub fn routes(app: &Arc<App>) -> Routes {
     let api_tokens = ApiTokenServiceServer::new(api_tokens::ApiTokens::new(app, gate));
     let relays = RelayServiceServer::new(relays::Relays::new(app));
     let audit = AuditServiceServer::new(audit::Audit::new(app));
+    let certificate_authorities = CertificateAuthorityServiceServer::new(
+        certificate_authorities::CertificateAuthorities::new(app),
+    );
     Routes::new(Authenticated::new(gate, tenants))
         .add_service(Authenticated::new(gate, access_keys))
         .add_service(Authenticated::new(gate, collectors))
@@ -61,5 +66,6 @@ pub fn routes(app: &Arc<App>) -> Routes {
         .add_service(Authenticated::new(gate, enrollment_tokens))
         .add_service(Authenticated::new(gate, api_tokens))
         .add_service(Authenticated::new(gate, relays))
+        .add_service(Authenticated::new(gate, certificate_authorities))
         .add_service(Authenticated::new(gate, audit))
 }

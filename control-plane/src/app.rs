@@ -15,7 +15,7 @@ use crate::{
     metrics::Metrics,
     oidc::KeySets,
     page::PageTokens,
-    pki::Authority,
+    pki::Authorities,
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
     store::scope::ScopedPool,
     sts::Sts,
@@ -46,8 +46,8 @@ pub struct App {
     pub sts: Sts,
     /// Verifies operators' logins; none: they have API tokens alone.
     pub logins: Option<Arc<Logins>>,
-    /// Issues certificates.
-    pub authority: Authority,
+    /// Issue certificates.
+    pub authorities: Authorities,
     /// Heads of the fleets that have live sessions here.
     pub heads: HeadsFollower,
     /// Sessions that are open here.

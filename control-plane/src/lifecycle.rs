@@ -29,7 +29,7 @@ use crate::{
     metrics::Metrics,
     oidc::KeySets,
     page::PageTokens,
-    pki::Authority,
+    pki::{self, Authorities, authorities::to_pem},
     relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions, revocations},
@@ -138,7 +138,7 @@ async fn run(
     mut stop: std::pin::Pin<&mut impl Future<Output = &'static str>>,
 ) -> anyhow::Result<()> {
     let app = build(settings, clock, reached).await?;
-    let ca_certificate = data_dir.write_ca(&app.authority.root_pem())?;
+    let ca_certificate = data_dir.write_ca(&to_pem(&app.authorities.trust_roots()))?;
     let first_token = bootstrap::first_operator_token(&app.pool, &app.audit, clock).await?;
     replicas::begin(&app.pool, clock, app.replica).await?;
     let (relays, operators) = ports.addresses()?;
@@ -149,9 +149,11 @@ async fn run(
             relays: relay_port::routes(&app),
             operators: admin::routes(&app),
             issue: Box::new(move || {
-                issuing.authority.issue_server(&issuing.settings.server_names, issuing.clock.now())
+                issuing
+                    .authorities
+                    .issue_server(&issuing.settings.server_names, issuing.clock.now())
             }),
-            relay_roots: app.authority.trust_roots(),
+            relay_roots: app.authorities.roots(),
             relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: settings.operator_plaintext,
             database: app.pool.options(),
@@ -177,6 +179,7 @@ async fn run(
         }
         () = server.broken() => Err(anyhow::anyhow!("a part of serving ended")),
         _ = background.join_next() => Err(anyhow::anyhow!("a background task ended")),
+        () = keep_ca_file(&app, data_dir) => Err(anyhow::anyhow!("the file of roots is not kept any more")),
         () = abandoned(reached) => Err(anyhow::anyhow!("the private Postgres is not looked after any more")),
     };
     server.announce_stop().await;
@@ -195,6 +198,17 @@ async fn run(
     outcome
 }
 
+/// Writes the roots again whenever they change.
+async fn keep_ca_file(app: &App, data_dir: &DataDir) {
+    let mut roots = app.authorities.roots();
+    while roots.changed().await.is_ok() {
+        let pem = to_pem(&roots.borrow_and_update().clone());
+        if let Err(error) = data_dir.write_ca(&pem) {
+            tracing::warn!(error = %error, "The file of roots could not be written");
+        }
+    }
+}
+
 async fn abandoned(reached: &mut Reached) {
     match &mut reached.embedded {
         Some(postgres) => postgres.abandoned().await,
@@ -210,9 +224,10 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
     let challenges = bootstrap::server_key(&pool, &vault, clock, "challenges").await?;
     let https = Https::new(https::roots(&[]), &[])?;
     let audit = bootstrap::audit_log(&pool, &vault, clock).await?;
-    let authority = Authority::load_or_create(&pool, &vault, clock, &settings.server.trust_domain)
-        .await
-        .context("the certificate authority cannot be had")?;
+    let authorities =
+        Authorities::load_or_create(&pool, &vault, clock, &settings.server.trust_domain)
+            .await
+            .context("the certificate authority cannot be had")?;
     let logins = settings.server.logins.clone();
     let logins = logins.map(|logins| Logins::new(logins, clock.clone())).transpose()?;
     let metrics = Metrics::new();
@@ -228,7 +243,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         logins: logins.map(Arc::new),
-        authority,
+        authorities,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),
         key_bundles: KeyBundles::default(),
@@ -262,6 +277,7 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
         revocations::run(&revoked.pool, &revoked.clock, &revoked.live, &revoked.cancel).await
     });
     tasks.spawn(key_rotations::run(Arc::clone(app)));
+    tasks.spawn(pki::rotation::run(Arc::clone(app)));
     let keys = Arc::clone(app);
     tasks.spawn(async move {
         loop {

@@ -128,6 +128,10 @@ name!(
     /// `apiTokens/{api_token}`; the token's id is a UUID.
     ApiTokenName, "apiTokens/{api_token_uuid}", api_token
 );
+name!(
+    /// `certificateAuthorities/{certificate_authority}`; its id is a UUID.
+    CertificateAuthorityName, "certificateAuthorities/{certificate_authority_uuid}", certificate_authority
+);
 
 /// Reads the UUID part of a name; what is no UUID names nothing, so it is simply not found.
 ///

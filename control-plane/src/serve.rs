@@ -7,10 +7,14 @@ use anyhow::Context;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use rustls_pki_types::CertificateDer;
 use socket2::{Domain, Socket, Type};
 use sqlx::postgres::PgConnectOptions;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -19,9 +23,9 @@ use tower::Layer;
 use self::{
     calls::CallLimits,
     port::{Port, PortLimits},
-    tls::ServerCertificate,
+    tls::{RelayTls, ServerCertificate, Tls},
 };
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, pki::Roots};
 
 mod calls;
 mod handshake;
@@ -59,8 +63,8 @@ pub struct Serving {
     pub operators: Routes,
     /// Issues the certificate that both show.
     pub issue: Issue,
-    /// Roots of the relays' certificates.
-    pub relay_roots: Vec<CertificateDer<'static>>,
+    /// Roots of the relays' certificates; the ports' own is issued again when they change.
+    pub relay_roots: watch::Receiver<Roots>,
     /// How long after its end a relay's certificate still opens a connection, to be renewed.
     pub relay_renewal_grace: Duration,
     /// Operators connect without TLS.
@@ -112,11 +116,11 @@ impl Server {
     /// No certificate could be issued, or the descriptors for reflection are damaged.
     pub fn start(ports: Ports, serving: Serving) -> anyhow::Result<Self> {
         let certificate = ServerCertificate::new(serving.issue)?;
-        let for_relays =
-            certificate.for_relays(serving.relay_roots, serving.relay_renewal_grace)?;
+        let mut roots = serving.relay_roots;
+        let for_relays = RelayTls::new(&certificate, roots.clone(), serving.relay_renewal_grace)?;
         let for_operators = match serving.operator_plaintext {
             true => None,
-            false => Some(certificate.for_operators()?),
+            false => Some(Tls::Fixed(certificate.for_operators()?)),
         };
         let (services, methods) = contract()?;
         let health = HealthReporter::new();
@@ -158,7 +162,7 @@ impl Server {
         let connections = TaskTracker::new();
         let relays = Port {
             name: "relays",
-            tls: Some(for_relays),
+            tls: Some(Tls::Relays(for_relays)),
             service: traced.layer(limits(4096).layer(serving.relays.prepare())),
             limits: relay_limits,
             metrics: serving.metrics.clone(),
@@ -178,7 +182,7 @@ impl Server {
         };
         let renew = {
             let drain = drain.clone();
-            async move { certificate.renew(&drain).await }
+            async move { certificate.renew(&mut roots, &drain).await }
         };
         let watch =
             health::follow(health.clone(), services.clone(), serving.database, drain.clone());

@@ -3,7 +3,7 @@
 //! - [`access_keys`]: access keys and their sealed versions.
 //! - [`api_tokens`]: operators' credentials, hashed.
 //! - [`audit`]: who changed what.
-//! - [`certificate_authorities`]: the CA's certificate.
+//! - [`certificate_authorities`]: the CAs, and which relays hold certificates of which.
 //! - [`collectors`]: vendor endpoints.
 //! - [`databases`]: databases and their limits as a whole.
 //! - [`enrollment_rules`]: AWS roles that may join fleets, and proofs that have served.

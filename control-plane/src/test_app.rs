@@ -40,7 +40,7 @@ use crate::{
     metrics::Metrics,
     oidc::KeySets,
     page::PageTokens,
-    pki::Authority,
+    pki::Authorities,
     relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
@@ -129,9 +129,9 @@ impl TestApp {
             operators: admin::routes(&app),
             issue: Box::new(move || {
                 let names = &issuer.settings.server_names;
-                issuer.authority.issue_server(names, issuer.clock.now())
+                issuer.authorities.issue_server(names, issuer.clock.now())
             }),
-            relay_roots: app.authority.trust_roots(),
+            relay_roots: app.authorities.roots(),
             relay_renewal_grace: app.settings.relay_renewal_grace,
             operator_plaintext: false,
             database: app.pool.options(),
@@ -141,7 +141,7 @@ impl TestApp {
         let server = Server::start(ports, serving).unwrap();
         replicas::begin(&app.pool, &app.clock, app.replica).await.unwrap();
         let background = lifecycle::spawn_background(&app);
-        let channel = channel(operators, client(&app.authority.trust_roots(), None));
+        let channel = channel(operators, client(&app.authorities.trust_roots(), None));
         Self {
             app,
             relays,
@@ -183,8 +183,8 @@ async fn build(
     let fingerprints = bootstrap::server_key(&pool, &vault, &clock, "fingerprints").await.unwrap();
     let challenges = bootstrap::server_key(&pool, &vault, &clock, "challenges").await.unwrap();
     let audit = bootstrap::audit_log(&pool, &vault, &clock).await.unwrap();
-    let authority =
-        Authority::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
+    let authorities =
+        Authorities::load_or_create(&pool, &vault, &clock, "ekiden.internal").await.unwrap();
     let logins = settings.logins.clone();
     let logins = logins.map(|logins| Arc::new(Logins::new(logins, clock.clone()).unwrap()));
     let metrics = Metrics::new();
@@ -200,7 +200,7 @@ async fn build(
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         logins,
-        authority,
+        authorities,
         heads: HeadsFollower::default(),
         live: LiveSessions::default(),
         key_bundles: KeyBundles::default(),

@@ -93,6 +93,9 @@ pub enum IdentityError {
     OtherKey,
 }
 
+/// An identity that ends sooner is not worth a connection.
+const LEAST_LIFE: Duration = Duration::from_secs(30);
+
 impl Identity {
     /// Puts the control plane's answer and the key it certifies together.
     ///
@@ -123,9 +126,10 @@ impl Identity {
         Ok(Arc::new(Self { relay, chain, roots, not_after, renew_at, key: key.into_pkcs8() }))
     }
 
-    /// Whether it will still count in `margin`.
-    pub fn valid_for(&self, now: OffsetDateTime, margin: Duration) -> bool {
-        now + margin < self.not_after
+    /// Whether it lasts long enough to be shown: for [`LEAST_LIFE`], or a part of a life that is shorter than most.
+    pub fn is_worth_a_connection(&self, now: OffsetDateTime) -> bool {
+        let second_half = Duration::try_from(self.not_after - self.renew_at).unwrap_or_default();
+        now + LEAST_LIFE.min(second_half / 4) < self.not_after
     }
 
     /// The key as TLS wants it.

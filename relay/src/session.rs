@@ -33,6 +33,9 @@ use crate::{
 
 pub use link::{Lost, Parameters};
 
+/// The control plane's reason for refusing a certificate that has ended, which it renews all the same.
+const CERTIFICATE_ENDED: &str = "RELAY_CERTIFICATE_EXPIRED";
+
 /// Whom a session speaks for.
 #[derive(Clone)]
 pub struct Subject {
@@ -65,6 +68,8 @@ pub struct View {
     pub message: String,
     /// The identity that the control plane refused last.
     pub refused: Option<Arc<Identity>>,
+    /// Whether it was refused because its certificate has ended by the control plane's clock, so that it can be renewed.
+    pub refused_as_ended: bool,
 }
 
 /// Why no session was opened.
@@ -105,6 +110,12 @@ impl OpenError {
             }
             Self::Channel(_) | Self::Silent | Self::Protocol(_) => false,
         }
+    }
+
+    /// Whether the certificate has ended by the control plane's clock.
+    fn has_ended(&self) -> bool {
+        let Self::Refused(status) = self else { return false };
+        status.get_details_error_info().is_some_and(|info| info.reason == CERTIFICATE_ENDED)
     }
 
     /// How long the control plane asks to be left alone.
@@ -185,6 +196,7 @@ async fn open(
                 view.failures = 0;
                 view.message.clear();
                 view.refused = None;
+                view.refused_as_ended = false;
             });
             let name = &identity.relay;
             tracing::info!(
@@ -193,7 +205,10 @@ async fn open(
             );
         }
         Err(error) if error.refuses_identity() => {
-            subject.view.send_modify(|view| view.refused = Some(identity));
+            subject.view.send_modify(|view| {
+                view.refused = Some(identity);
+                view.refused_as_ended = error.has_ended();
+            });
         }
         Err(_) => {}
     }

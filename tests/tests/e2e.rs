@@ -1,5 +1,6 @@
 //! End to end: the real binaries among real protocols, each test in a world of its own.
 mod e2e {
+    mod authorities;
     mod bystander;
     mod changes;
     mod command_line;
@@ -10,6 +11,7 @@ mod e2e {
     mod garbage;
     mod hostile;
     mod impostor;
+    mod loads;
     mod python;
     mod refusals;
     mod refused;

@@ -234,4 +234,6 @@ changes!(
     RevokeRelayRequest,
     CreateApiTokenRequest,
     RevokeApiTokenRequest,
+    RotateCertificateAuthorityRequest,
+    RetireCertificateAuthorityRequest,
 );

@@ -165,6 +165,7 @@ paged!(
     ListEnrollmentRulesRequest,
     ListEnrollmentTokensRequest,
     ListApiTokensRequest,
+    ListCertificateAuthoritiesRequest,
     ListAuditEventsRequest,
     ListAuditHeadsRequest,
     ListRelaysRequest,

@@ -117,7 +117,7 @@ pub(super) async fn by_caller_identity(
 
 /// Whom a web identity token must be meant for, and what `x-ekiden-audience` says.
 pub(super) fn audience(app: &App) -> String {
-    format!("spiffe://{}", app.authority.trust_domain())
+    format!("spiffe://{}", app.authorities.trust_domain())
 }
 
 fn challenge(app: &App, nonce: &[u8], csr: &CertificateRequest, fleet: &FleetName) -> String {

@@ -53,19 +53,13 @@ impl Enrollment {
     }
 
     fn bundle(&self, issued: IssuedCertificate) -> CertificateBundle {
-        let half = (issued.not_after - issued.not_before) / 2;
+        let roots = self.app.authorities.trust_roots();
         CertificateBundle {
             chain: vec![issued.certificate.to_vec()],
-            trust_roots: self
-                .app
-                .authority
-                .trust_roots()
-                .iter()
-                .map(|root| root.to_vec())
-                .collect(),
+            trust_roots: roots.iter().map(|root| root.to_vec()).collect(),
             not_before: Some(to_proto(issued.not_before)),
             not_after: Some(to_proto(issued.not_after)),
-            renew_at: Some(to_proto(issued.not_before + half)),
+            renew_at: Some(to_proto(issued.renew_at)),
         }
     }
 }
@@ -139,13 +133,13 @@ impl EnrollmentService for Enrollment {
         request: Request<RenewRequest>,
     ) -> Result<Response<RenewResponse>, Status> {
         let _admitted = self.admit()?;
-        let identity = RelayIdentity::even_ended(&request, self.app.authority.trust_domain())?;
+        let identity = RelayIdentity::even_ended(&request, self.app.authorities.trust_domain())?;
         let csr = CertificateRequest::read(&request.get_ref().csr)?;
-        csr.names_only(Some(&self.app.authority.spiffe_id(&identity.name)))?;
+        csr.names_only(Some(&self.app.authorities.spiffe_id(&identity.name)))?;
 
         let now = self.app.clock.now();
         let issued = self.issue(&csr, &identity.name, now)?;
-        let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
+        let certified = certified(&issued);
         let fleet = identity.fleet();
         let mut db = self.app.pool.begin(&identity.scope()).await.map_err(Error::from)?;
         let known = relays::renew(&mut db, &fleet, identity.id, &identity.serial, certified);
@@ -222,7 +216,7 @@ impl Enrollment {
             relay: id.to_string(),
         };
         let issued = self.issue(csr, &relay, now)?;
-        let certified = Certified { serial: &issued.serial, expires_at: issued.not_after };
+        let certified = certified(&issued);
         relays::insert(db, fleet, id, admission, certified, description, now).await?;
         let event = Event {
             tenant: Some(&fleet.tenant),
@@ -245,8 +239,13 @@ impl Enrollment {
         now: OffsetDateTime,
     ) -> Result<IssuedCertificate, Error> {
         let lifetime = self.app.settings.relay_certificate_lifetime;
-        self.app.authority.issue_relay(csr, relay, lifetime, now).map_err(Error::Internal)
+        self.app.authorities.issue_relay(csr, relay, lifetime, now).map_err(Error::Internal)
     }
+}
+
+fn certified(issued: &IssuedCertificate) -> Certified<'_> {
+    let IssuedCertificate { authority, serial, not_after, .. } = issued;
+    Certified { authority: *authority, serial, expires_at: *not_after }
 }
 
 /// The fleet that a token lets into; each refusal has a reason of its own.

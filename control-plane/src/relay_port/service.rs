@@ -25,7 +25,7 @@ impl Sessions {
     }
 
     fn relay<T>(&self, request: &Request<T>) -> Result<RelayIdentity, Error> {
-        RelayIdentity::of(request, self.app.authority.trust_domain(), self.app.clock.now())
+        RelayIdentity::of(request, self.app.authorities.trust_domain(), self.app.clock.now())
     }
 }
 

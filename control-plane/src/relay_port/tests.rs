@@ -1,6 +1,6 @@
 //! The relay port as a relay sees it: real TLS, real certificates, a real database.
 //!
-//! `enrollment`: who gets a certificate. `certificates`: which count. `sessions`: what is sent, and who holds one.
+//! `enrollment`: who gets a certificate. `certificates`: which count. `authorities`: one CA follows another. `sessions`: what is sent, and who holds one.
 //! `replicas`: several processes on one database. `reports`: health.
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,6 +23,7 @@ use tonic_types::StatusExt;
 
 use crate::test_app::{self, TestApp};
 
+mod authorities;
 mod aws;
 mod certificates;
 mod enrollment;
@@ -79,7 +80,7 @@ async fn send_enrollment(
     csr: Vec<u8>,
 ) -> Result<EnrollResponse, Status> {
     let anyone =
-        test_app::channel(app.relays, test_app::client(&app.app.authority.trust_roots(), None));
+        test_app::channel(app.relays, test_app::client(&app.app.authorities.trust_roots(), None));
     let request = EnrollRequest {
         proof: Some(Proof::EnrollmentToken(token.to_owned())),
         csr,
@@ -107,7 +108,7 @@ impl Device {
     fn channel(&self, app: &TestApp, at: SocketAddr) -> Channel {
         let key = PrivateKeyDer::Pkcs8(self.key.serialize_der().into());
         let identity = Some((self.chain.clone(), key));
-        test_app::channel(at, test_app::client(&app.app.authority.trust_roots(), identity))
+        test_app::channel(at, test_app::client(&app.app.authorities.trust_roots(), identity))
     }
 
     async fn renew(&self, app: &TestApp) -> Result<Self, Status> {

@@ -4,7 +4,6 @@ use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 use http::{Request, Response};
 use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -21,6 +20,7 @@ use tower::Service;
 use super::{
     handshake::{Failures, cause},
     peer::{PeerAddress, PeerCertificate},
+    tls::Tls,
 };
 use crate::metrics::Metrics;
 
@@ -53,7 +53,7 @@ pub(super) struct PortLimits {
 /// One port and its service.
 pub(super) struct Port<S> {
     pub(super) name: &'static str,
-    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) tls: Option<Tls>,
     pub(super) service: S,
     pub(super) limits: PortLimits,
     pub(super) metrics: Metrics,
@@ -136,12 +136,12 @@ where
         if let Err(error) = prepare(&stream) {
             tracing::debug!(peer = %peer, error = %error, "A socket option was refused");
         }
-        let Some(config) = self.port.tls.clone() else {
+        let Some(tls) = &self.port.tls else {
             drop(handshake);
             return self.http(stream, peer, None).await;
         };
         // Boxed: a handshake's state is large and short-lived beside that of a held connection.
-        let accepting = Box::pin(TlsAcceptor::from(config).accept(stream));
+        let accepting = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
         let done = tokio::select! {
             done = timeout(HANDSHAKE_WITHIN, accepting) => done,
             () = self.port.drain.cancelled() => return,

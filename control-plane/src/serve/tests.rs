@@ -11,7 +11,7 @@ use http::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use rustls_pki_types::{PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -58,6 +58,10 @@ impl Ca {
     }
 }
 
+fn roots(of: &[&Ca]) -> (watch::Sender<Roots>, watch::Receiver<Roots>) {
+    watch::channel(Arc::new(of.iter().map(|ca| ca.1.clone()).collect()))
+}
+
 /// Both ports with one strange service on each.
 struct World {
     relays: SocketAddr,
@@ -84,7 +88,7 @@ impl World {
             relays: Routes::new(odd.clone()),
             operators: Routes::new(odd.clone()),
             issue: Box::new(move || Ok(issuer.issue("localhost"))),
-            relay_roots: vec![ca.1.clone()],
+            relay_roots: roots(&[&ca]).1,
             relay_renewal_grace: Duration::ZERO,
             operator_plaintext: false,
             database: database.options.clone(),
@@ -323,8 +327,8 @@ async fn each_failed_handshake_has_its_cause() {
     let issuer = Arc::clone(&ca);
     let certificate =
         ServerCertificate::new(Box::new(move || Ok(issuer.issue("localhost")))).unwrap();
-    let acceptor =
-        TlsAcceptor::from(certificate.for_relays(vec![ca.1.clone()], Duration::ZERO).unwrap());
+    let tls = RelayTls::new(&certificate, roots(&[&ca]).1, Duration::ZERO).unwrap();
+    let acceptor = TlsAcceptor::from(Tls::Relays(tls).config());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let refused = async |client: Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -470,7 +474,12 @@ async fn the_server_certificate_is_renewed_while_serving() {
     let certificate = ServerCertificate::new(Box::new(issue)).unwrap();
     let cancel = CancellationToken::new();
     let day = Duration::from_secs(24 * 3600);
-    assert!(timeout(day, certificate.renew(&cancel)).await.is_err());
+    let (changed, mut roots) = roots(&[]);
+    assert!(timeout(day, certificate.renew(&mut roots, &cancel)).await.is_err());
     // At once; after 8 h, in vain; after 9 h and 17 h.
     assert_eq!(issued.load(Ordering::Relaxed), 4);
+    changed.send_replace(Arc::default());
+    let soon = Duration::from_secs(1);
+    assert!(timeout(soon, certificate.renew(&mut roots, &cancel)).await.is_err());
+    assert_eq!(issued.load(Ordering::Relaxed), 5);
 }

@@ -11,9 +11,11 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::late::LateCertificates;
+use crate::pki::Roots;
 
 /// How often a new certificate is issued; each lasts a day.
 const RENEW_EVERY: Duration = Duration::from_secs(8 * 3600);
@@ -25,6 +27,66 @@ pub type ServerIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)
 
 /// Issues a server certificate, at each call a new one.
 pub type Issue = Box<dyn Fn() -> anyhow::Result<ServerIdentity> + Send + Sync>;
+
+/// What a port accepts connections with.
+pub(super) enum Tls {
+    /// Always the same.
+    Fixed(Arc<ServerConfig>),
+    /// What it is for relays now.
+    Relays(RelayTls),
+}
+
+impl Tls {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        match self {
+            Self::Fixed(config) => Arc::clone(config),
+            Self::Relays(relays) => relays.config(),
+        }
+    }
+}
+
+/// What relays' connections are accepted with: always the roots of now.
+pub(super) struct RelayTls {
+    certificate: Arc<ServerCertificate>,
+    roots: watch::Receiver<Roots>,
+    grace: Duration,
+    built: ArcSwap<(Roots, Arc<ServerConfig>)>,
+}
+
+impl RelayTls {
+    pub(super) fn new(
+        certificate: &Arc<ServerCertificate>,
+        roots: watch::Receiver<Roots>,
+        grace: Duration,
+    ) -> anyhow::Result<Self> {
+        let now = Arc::clone(&roots.borrow());
+        let config = certificate.for_relays(&now, grace)?;
+        let built = ArcSwap::from_pointee((now, config));
+        Ok(Self { certificate: Arc::clone(certificate), roots, grace, built })
+    }
+
+    /// Looked at with each connection, so that none is refused for a root that has just been taken up.
+    fn config(&self) -> Arc<ServerConfig> {
+        let (roots, built) = (Arc::clone(&self.roots.borrow()), self.built.load());
+        if Arc::ptr_eq(&built.0, &roots) {
+            return Arc::clone(&built.1);
+        }
+        match self.certificate.for_relays(&roots, self.grace) {
+            Ok(config) => {
+                self.built.store(Arc::new((roots, Arc::clone(&config))));
+                config
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "New roots cannot be used: relays are checked by the old ones"
+                );
+                Arc::clone(&built.1)
+            }
+        }
+    }
+}
 
 /// The certificate that both ports show.
 pub(super) struct ServerCertificate {
@@ -53,12 +115,17 @@ impl ServerCertificate {
         Ok(Arc::new(Self { issue, provider, current }))
     }
 
-    /// Issues new ones in time, until told to stop.
-    pub(super) async fn renew(&self, cancel: &CancellationToken) {
+    /// Issues new ones in time and whenever roots change, until told to stop.
+    pub(super) async fn renew(
+        &self,
+        roots: &mut watch::Receiver<Roots>,
+        cancel: &CancellationToken,
+    ) {
         let mut wait = RENEW_EVERY;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                Ok(()) = roots.changed() => {}
                 () = cancel.cancelled() => return,
             }
             wait = match certified(&self.issue, &self.provider) {
@@ -82,14 +149,14 @@ impl ServerCertificate {
     /// accepts.
     ///
     /// Nothing is resumed: each connection shows a certificate that is valid now, and holds no session state.
-    pub(super) fn for_relays(
+    fn for_relays(
         self: &Arc<Self>,
-        roots: Vec<CertificateDer<'static>>,
+        roots: &[CertificateDer<'static>],
         grace: Duration,
     ) -> anyhow::Result<Arc<ServerConfig>> {
         let mut store = RootCertStore::empty();
         for root in roots {
-            store.add(root).context("a root of ours is no certificate authority")?;
+            store.add(root.clone()).context("a root of ours is no certificate authority")?;
         }
         let checked =
             WebPkiClientVerifier::builder_with_provider(store.into(), Arc::clone(&self.provider))

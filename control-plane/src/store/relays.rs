@@ -59,6 +59,8 @@ pub async fn use_token(db: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Erro
 /// A certificate as it is remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct Certified<'a> {
+    /// CA that issued it.
+    pub authority: Uuid,
     /// Serial number.
     pub serial: &'a [u8],
     /// When it ends.
@@ -101,8 +103,9 @@ pub async fn insert(
     sqlx::query!(
         "insert into relays
             (tenant_id, fleet_id, relay_id, enrollment_token_id, enrollment_rule_id, aws_role_arn, certificate_serial,
-             certificate_expires_at, address, availability_zone, task_arn, hostname, software_version, enrolled_at)
-         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             certificate_expires_at, certificate_authority_id, address, availability_zone, task_arn, hostname, software_version,
+             enrolled_at)
+         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         fleet.tenant,
         fleet.fleet,
         id,
@@ -111,6 +114,7 @@ pub async fn insert(
         role,
         certified.serial,
         certified.expires_at,
+        certified.authority,
         description.address,
         description.availability_zone,
         description.task_arn,
@@ -137,7 +141,10 @@ pub async fn renew(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update relays r
-         set previous_certificate_serial = $4, certificate_serial = $5, certificate_expires_at = $6
+         set previous_certificate_serial = $4, certificate_serial = $5, certificate_expires_at = $6,
+             previous_certificate_authority_id = case when r.certificate_serial = $4 then r.certificate_authority_id
+                                                      else r.previous_certificate_authority_id end,
+             certificate_authority_id = $7
          from tenants t
          where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
            and t.tenant_id = r.tenant_id and t.deleted_at is null
@@ -147,7 +154,8 @@ pub async fn renew(
         id,
         shown,
         certified.serial,
-        certified.expires_at
+        certified.expires_at,
+        certified.authority
     )
     .execute(db)
     .await?;
@@ -199,7 +207,9 @@ pub async fn open_session(
              session_epoch = r.session_epoch + 1, session_id = $4, replica_id = $5, connected_at = $6, last_seen_at = $6,
              disconnected_at = null, left_at = null, running_revision = $8, secret_version = $9,
              address = $10, availability_zone = $11, task_arn = $12, hostname = $13, software_version = $14,
-             previous_certificate_serial = case when r.certificate_serial = $7 then null else r.previous_certificate_serial end
+             previous_certificate_serial = case when r.certificate_serial = $7 then null else r.previous_certificate_serial end,
+             previous_certificate_authority_id = case when r.certificate_serial = $7 then null
+                                                      else r.previous_certificate_authority_id end
          from tenants t
          where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3
            and t.tenant_id = r.tenant_id and t.deleted_at is null

@@ -36,3 +36,40 @@ pub async fn release(db: &mut PgConnection, replica: Uuid) -> Result<(), sqlx::E
     sqlx::query!("delete from replicas where replica_id = $1", replica).execute(db).await?;
     Ok(())
 }
+
+/// Remembers the CAs that a process works with.
+///
+/// # Errors
+/// What the database says.
+pub async fn adopt_authorities(
+    db: &mut PgConnection,
+    replica: Uuid,
+    authorities: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update replicas set authorities = $2 where replica_id = $1 and authorities <> $2",
+        replica,
+        authorities
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many processes hold a lease and work with other CAs than these.
+///
+/// # Errors
+/// What the database says.
+pub async fn count_behind(
+    db: &mut PgConnection,
+    authorities: &str,
+    now: OffsetDateTime,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from replicas where lease_until > $2 and authorities <> $1"#,
+        authorities,
+        now
+    )
+    .fetch_one(db)
+    .await
+}

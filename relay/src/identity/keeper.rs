@@ -26,8 +26,6 @@ use crate::{
     session::{View, backoff::Retries},
 };
 
-/// An identity that ends sooner is not worth a connection.
-const LEAST_LIFE: Duration = Duration::from_secs(30);
 /// Added to the delay after what only a person can cure.
 const PERMANENT: Duration = Duration::from_secs(60);
 /// The wall clock may jump; it is looked at this often.
@@ -70,7 +68,7 @@ impl Keeper {
         mut random: impl FnMut() -> f64 + Send,
     ) {
         let (mut current, mut ended) = match self.load() {
-            Some(held) if held.valid_for(self.clock.now(), LEAST_LIFE) => (Some(held), None),
+            Some(held) if held.is_worth_a_connection(self.clock.now()) => (Some(held), None),
             ended => (None, ended),
         };
         let mut retries = Retries::default();
@@ -81,7 +79,7 @@ impl Keeper {
             };
             identity.send_replace(Some(Arc::clone(&held)));
             let since = Instant::now();
-            current = match self.outlive(&held, &mut view, &mut random).await {
+            current = match self.outlive(&held, &view, &mut random).await {
                 Next::Renewed(renewed) => Some(renewed),
                 Next::Ended => {
                     tracing::info!(relay.id = %held.relay.relay, "The certificate has ended: the relay renews it late, or enrolls anew");
@@ -112,7 +110,7 @@ impl Keeper {
 
     fn load(&self) -> Option<Arc<Identity>> {
         match self.store.load() {
-            Ok(Some(identity)) if identity.valid_for(self.clock.now(), LEAST_LIFE) => {
+            Ok(Some(identity)) if identity.is_worth_a_connection(self.clock.now()) => {
                 tracing::info!(relay.id = %identity.relay.relay, "The identity from disk still counts");
                 Some(identity)
             }
@@ -241,7 +239,7 @@ impl Keeper {
     async fn outlive(
         &self,
         held: &Arc<Identity>,
-        view: &mut watch::Receiver<View>,
+        view: &watch::Receiver<View>,
         random: &mut impl FnMut() -> f64,
     ) -> Next {
         let renew_at = held.renew_at + (held.not_after - held.renew_at) * 0.1 * random();
@@ -251,14 +249,15 @@ impl Keeper {
         };
         tokio::select! {
             next = lives => next,
+            () = refused(view, held, true) => Next::Ended,
             // Without a proof there is nothing to replace it by.
-            () = refused(view, held), if self.can_enroll() => Next::Refused,
+            () = refused(view, held, false), if self.can_enroll() => Next::Refused,
         }
     }
 
     async fn renew_until_done(&self, held: &Identity, random: &mut impl FnMut() -> f64) -> Next {
         let mut retries = Retries::default();
-        while held.valid_for(self.clock.now(), LEAST_LIFE) {
+        while held.is_worth_a_connection(self.clock.now()) {
             let error = match renew(&self.dialer, held).await {
                 Ok(renewed) => {
                     tracing::info!(
@@ -298,10 +297,13 @@ async fn accepted(view: &mut watch::Receiver<View>) {
     }
 }
 
-async fn refused(view: &mut watch::Receiver<View>, held: &Arc<Identity>) {
-    let of_this =
-        |view: &View| view.refused.as_ref().is_some_and(|refused| Arc::ptr_eq(refused, held));
-    if view.wait_for(of_this).await.is_err() {
+/// Waits until `held` is refused, `ended`: because by the control plane's clock it has ended.
+async fn refused(view: &watch::Receiver<View>, held: &Arc<Identity>, ended: bool) {
+    let of_this = |view: &View| {
+        view.refused_as_ended == ended
+            && view.refused.as_ref().is_some_and(|refused| Arc::ptr_eq(refused, held))
+    };
+    if view.clone().wait_for(of_this).await.is_err() {
         // No session is kept any more.
         std::future::pending().await
     }

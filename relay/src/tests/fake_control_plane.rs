@@ -149,6 +149,7 @@ impl Opened {
 pub(crate) struct Behaviour {
     pub(crate) parameters: SessionParameters,
     pub(crate) refuse_sessions: Option<Status>,
+    pub(crate) life: Duration,
     pub(crate) renew_in: Duration,
     /// The way by which AWS roles are admitted.
     pub(crate) admits: Option<Way>,
@@ -192,6 +193,7 @@ impl FakeControlPlane {
                     server_time: Some(to_timestamp(OffsetDateTime::now_utc())),
                 },
                 refuse_sessions: None,
+                life: Duration::from_secs(3600),
                 renew_in: Duration::from_secs(1800),
                 admits: None,
             }),
@@ -302,9 +304,9 @@ impl EnrollmentService for Inner {
     ) -> Result<Response<EnrollResponse>, Status> {
         let request = request.into_inner();
         let number = self.enrollments.fetch_add(1, Ordering::SeqCst) + 1;
-        let (renew_in, admits) = {
+        let (life, renew_in, admits) = {
             let behaviour = self.behaviour.lock().unwrap();
-            (behaviour.renew_in, behaviour.admits)
+            (behaviour.life, behaviour.renew_in, behaviour.admits)
         };
         match request.proof {
             Some(Proof::EnrollmentToken(token)) if token == TOKEN => {}
@@ -325,11 +327,7 @@ impl EnrollmentService for Inner {
         }
         Ok(Response::new(EnrollResponse {
             relay: format!("{FLEET}/relays/relay-{number}"),
-            certificate: Some(self.authority.bundle(
-                &request.csr,
-                Duration::from_secs(3600),
-                renew_in,
-            )),
+            certificate: Some(self.authority.bundle(&request.csr, life, renew_in)),
         }))
     }
 

@@ -1,8 +1,5 @@
 //! Sudden deaths under load: nothing acknowledged is lost, and everything heals without hands.
-use std::{
-    collections::BTreeMap, net::Ipv4Addr, os::unix::fs::PermissionsExt as _, path::Path,
-    time::Duration,
-};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use ekiden_proto::admin::v1::{GetTenantRequest, RelayState};
 use ekiden_tests::{
@@ -11,7 +8,6 @@ use ekiden_tests::{
         wait::{self, SAFETY},
     },
     workloads::{
-        load::{Kind, Load},
         otlp::{Exporter, marker},
         tcp::Held,
     },
@@ -19,52 +15,13 @@ use ekiden_tests::{
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use super::ways::{Running, running};
+use super::{
+    loads::Loads,
+    ways::{Running, running},
+};
 
 /// How long healing may take: a restart of Postgres, backoffs, and a busy machine.
 const HEALS: Duration = Duration::from_secs(90);
-
-/// Workloads that export, and workloads that open TCP connections, all the time.
-struct Loads {
-    exports: Load,
-    tcp: Load,
-}
-
-impl Loads {
-    async fn start(run: &Running) -> anyhow::Result<Self> {
-        let (dns, name) = (run.world.dns.address(), &run.customer.dns_name);
-        let exports = Load::start(Kind::Export, 4, dns, name, OTLP_PORT)?;
-        let this = Self { exports, tcp: Load::start(Kind::Tcp, 2, dns, name, TCP_PORT)? };
-        this.go_on(50).await?;
-        Ok(this)
-    }
-
-    /// Waits until so many more exports, and a fifth as many connections, succeeded.
-    async fn go_on(&self, exports: u64) -> anyhow::Result<()> {
-        self.exports.acknowledged_more(exports, SAFETY).await?;
-        Ok(self.tcp.acknowledged_more(exports / 5, SAFETY).await?)
-    }
-
-    /// Ends them; fails when an acknowledged export is not at the vendor, or when one failed that had nothing to do with
-    /// the relay at `excused`.
-    async fn stop(self, run: &Running, excused: Option<Ipv4Addr>) -> anyhow::Result<()> {
-        let (mut exports, tcp) = (self.exports.stop().await, self.tcp.stop().await);
-        let arrived = run.customer.otlp_vendor.records().markers();
-        let lost: Vec<&String> = exports.markers.difference(&arrived).collect();
-        assert_eq!(exports.markers.len() as u64, exports.acknowledged);
-        assert!(
-            lost.is_empty(),
-            "{} of {} acknowledged exports are lost: {lost:?}",
-            lost.len(),
-            exports.acknowledged
-        );
-        exports.failures.extend(tcp.failures);
-        let excused = excused.map(|address| format!("{address}:"));
-        exports.failures.retain(|what, _| !excused.as_ref().is_some_and(|it| what.starts_with(it)));
-        assert_eq!(exports.failures, BTreeMap::new());
-        Ok(())
-    }
-}
 
 /// Changes the key and waits until each relay uses the new one; shows that the whole way from operator to relay works.
 async fn a_change_still_reaches_every_relay(run: &mut Running) -> anyhow::Result<()> {

@@ -75,7 +75,7 @@ impl Aws {
         method: &str,
         request: M,
     ) -> Result<R, Status> {
-        let client = test_app::client(&self.app.app.authority.trust_roots(), None);
+        let client = test_app::client(&self.app.app.authorities.trust_roots(), None);
         let path = format!("/ekiden.relay.v1.EnrollmentService/{method}");
         test_app::call(&test_app::channel(self.app.relays, client), None, &path, request).await
     }

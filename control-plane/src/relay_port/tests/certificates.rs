@@ -51,7 +51,7 @@ async fn no_certificate_or_one_of_another_authority_opens_nothing() {
     let mut bystander = enrolled(&app, "acme").await.joined(&app).await;
     let bare = Device { name: String::new(), key: KeyPair::generate().unwrap(), chain: vec![] };
     let anyone =
-        test_app::channel(app.relays, test_app::client(&app.app.authority.trust_roots(), None));
+        test_app::channel(app.relays, test_app::client(&app.app.authorities.trust_roots(), None));
     let mut client = SessionServiceClient::new(anyone.clone());
     let status = client.session(tokio_stream::empty()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated);

@@ -181,3 +181,31 @@ async fn an_identity_refused_for_a_while_goes_on_when_it_is_accepted_again() {
     timeout(SAFETY, kept.identity.changed()).await.unwrap().unwrap();
     assert!(Arc::ptr_eq(kept.identity.borrow().as_ref().unwrap(), &held));
 }
+
+#[tokio::test]
+async fn an_identity_that_has_ended_by_the_control_planes_clock_is_renewed() {
+    let control_plane = FakeControlPlane::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut kept = Kept::start(&control_plane, folder.path(), Some(TOKEN));
+    let first = kept.next(|_| true).await;
+    kept.view.send_modify(|view| {
+        view.refused = Some(Arc::clone(&first));
+        view.refused_as_ended = true;
+    });
+    let renewed = kept.next(|identity| identity.chain != first.chain).await;
+    assert_eq!(renewed.relay, first.relay);
+    assert_eq!((control_plane.enrollments(), control_plane.renewals()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_certificate_of_seconds_is_shown_until_shortly_before_its_end() {
+    let control_plane = FakeControlPlane::start().await;
+    control_plane.change(|behaviour| {
+        behaviour.life = Duration::from_secs(10);
+        behaviour.renew_in = Duration::from_secs(5);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let first = Kept::start(&control_plane, folder.path(), Some(TOKEN)).next(|_| true).await;
+    assert!(first.is_worth_a_connection(first.not_after - Duration::from_secs(3)));
+    assert!(!first.is_worth_a_connection(first.not_after - Duration::from_secs(1)));
+}
