@@ -9,7 +9,8 @@ use crate::{
         access_key::AccessKeyVerb, api_token::ApiTokenVerb, audit::AuditVerb,
         certificate_authority::CaVerb, collector::CollectorVerb, context::ContextVerb,
         enrollment_rule::EnrollmentRuleVerb, enrollment_token::EnrollmentTokenVerb,
-        fleet::FleetVerb, relay::RelayVerb, revision::RevisionVerb, tenant::TenantVerb,
+        fleet::FleetVerb, master_key::MasterKeyVerb, relay::RelayVerb, revision::RevisionVerb,
+        tenant::TenantVerb,
     },
     values::Period,
 };
@@ -154,6 +155,9 @@ pub enum Noun {
     /// The CAs that relays and the control plane trust, and how one follows another.
     #[command(subcommand)]
     Ca(CaVerb),
+    /// The keys that seal all secrets, and what is under which.
+    #[command(subcommand, visible_alias = "master-keys")]
+    MasterKey(MasterKeyVerb),
     /// Who changed what.
     #[command(subcommand)]
     Audit(AuditVerb),

@@ -21,6 +21,7 @@ pub mod context;
 pub mod enrollment_rule;
 pub mod enrollment_token;
 pub mod fleet;
+pub mod master_key;
 pub mod relay;
 pub mod revision;
 pub mod tenant;
@@ -71,6 +72,7 @@ async fn call(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::EnrollmentRule(verb) => enrollment_rule::run(verb, session).await,
         Noun::ApiToken(verb) => api_token::run(verb, session).await,
         Noun::Ca(verb) => certificate_authority::run(verb, session).await,
+        Noun::MasterKey(verb) => master_key::run(verb, session).await,
         Noun::Audit(verb) => audit::run(verb, session).await,
         // These call no control plane; `run` did them.
         Noun::Context(_) | Noun::Completions { .. } | Noun::Version => Ok(()),

@@ -130,6 +130,12 @@ impl TenantService for Tenants {
     ) -> Result<Response<UndeleteTenantResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn purge_tenant(
+        &self,
+        _: Request<PurgeTenantRequest>,
+    ) -> Result<Response<PurgeTenantResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 /// Two relays that are sent each time the stream is opened, which breaks after that.

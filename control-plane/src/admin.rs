@@ -11,8 +11,9 @@ use ekiden_proto::admin::v1::{
     collector_service_server::CollectorServiceServer,
     enrollment_rule_service_server::EnrollmentRuleServiceServer,
     enrollment_token_service_server::EnrollmentTokenServiceServer,
-    fleet_service_server::FleetServiceServer, relay_service_server::RelayServiceServer,
-    revision_service_server::RevisionServiceServer, tenant_service_server::TenantServiceServer,
+    fleet_service_server::FleetServiceServer, master_key_service_server::MasterKeyServiceServer,
+    relay_service_server::RelayServiceServer, revision_service_server::RevisionServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use tonic::service::Routes;
 
@@ -30,6 +31,7 @@ mod collectors;
 mod enrollment_rules;
 mod enrollment_tokens;
 mod fleets;
+mod master_keys;
 pub(crate) mod paging;
 mod recompile;
 mod relays;
@@ -57,6 +59,7 @@ pub fn routes(app: &Arc<App>) -> Routes {
     let certificate_authorities = CertificateAuthorityServiceServer::new(
         certificate_authorities::CertificateAuthorities::new(app),
     );
+    let master_keys = MasterKeyServiceServer::new(master_keys::MasterKeys::new(app));
     Routes::new(Authenticated::new(gate, tenants))
         .add_service(Authenticated::new(gate, access_keys))
         .add_service(Authenticated::new(gate, collectors))
@@ -67,5 +70,6 @@ pub fn routes(app: &Arc<App>) -> Routes {
         .add_service(Authenticated::new(gate, api_tokens))
         .add_service(Authenticated::new(gate, relays))
         .add_service(Authenticated::new(gate, certificate_authorities))
+        .add_service(Authenticated::new(gate, master_keys))
         .add_service(Authenticated::new(gate, audit))
 }

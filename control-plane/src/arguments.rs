@@ -16,9 +16,12 @@ use clap::Parser;
 use rustls_pki_types::ServerName;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{app::ServerSettings, database, embedded_postgres::usual_folders};
+use crate::{
+    app::ServerSettings, database, embedded_postgres::usual_folders, vault::MasterKeySources,
+};
 
 mod logins;
+mod master_keys;
 #[cfg(test)]
 mod tests;
 
@@ -59,8 +62,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the database is.
     pub database: Database,
-    /// File with the key that seals all secrets.
-    pub master_key_file: PathBuf,
+    /// Keys that seal all secrets.
+    pub master_keys: MasterKeySources,
     /// What services need to know.
     pub server: ServerSettings,
 }
@@ -99,8 +102,8 @@ pub enum Refusal {
 ///   ekidenctl context import .ekiden/control-plane && ekidenctl tenant list
 ///
 /// Relays reach it at the relay port and trust the same ca.pem. For production give it a database of its own
-/// (--database-url), the names that relays and operators use (--server-names), and keep the master key file: without
-/// it no stored access key can be opened again.
+/// (--database-url), the names that relays and operators use (--server-names), and a master key in AWS KMS, or keep its
+/// file: without it no stored access key can be opened again.
 ///
 /// Logs go to stderr (EKIDEN_LOG, EKIDEN_LOG_FORMAT=json|text); OTEL_EXPORTER_OTLP_ENDPOINT switches on the export of
 /// traces and metrics. Exit codes: 0 after a clean stop, 1 when running failed, 64 when settings are wrong.
@@ -190,10 +193,15 @@ struct Given {
     )]
     trust_domain: String,
 
-    /// File with the key that seals access keys; made at first, readable by its owner only. Absent: master.key in the
-    /// data directory. Back it up: a database without its key is lost.
-    #[arg(long, env = "EKIDEN_MASTER_KEY_FILE", global = true, value_name = "FILE")]
-    master_key_file: Option<String>,
+    /// Key that seals all secrets: file:<path>, made at first and readable by its owner only, or kms:<id, ARN or
+    /// alias/name> in AWS KMS. Absent: file:master.key in the data directory. A database without its key is lost.
+    #[arg(long, env = "EKIDEN_MASTER_KEY", global = true, value_name = "KEY")]
+    master_key: Option<String>,
+
+    /// Further keys, comma-separated, that open what was sealed before. To change keys, give the new one as --master-key
+    /// and the old one here: secrets move by themselves, `ekidenctl master-key list` tells when the old one is free.
+    #[arg(long, env = "EKIDEN_MASTER_KEY_ALSO", global = true, value_name = "KEY,…")]
+    master_key_also: Option<String>,
 
     /// How long a relay's certificate lasts, 5 to 86400; it is renewed at half of it.
     #[arg(
@@ -297,10 +305,8 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
         );
     }
     let data_dir = problems.path("data-dir", &given.data_dir);
-    let master_key_file = match present(given.master_key_file) {
-        Some(path) => problems.path("master-key-file", &path),
-        None => data_dir.as_ref().map(|folder| folder.join("master.key")),
-    };
+    let usual_key = || data_dir.as_ref().map(|folder| folder.join("master.key"));
+    let master_keys = problems.master_keys(&given.master_key, &given.master_key_also, usual_key);
     let database = problems.database(&given.database_url, &given.database_direct_url, || {
         present(given.postgres_bin).map_or_else(usual, |folder| vec![PathBuf::from(folder)])
     });
@@ -324,7 +330,7 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
             operator_plaintext: given.operator_plaintext,
             data_dir: data_dir?,
             database: database?,
-            master_key_file: master_key_file?,
+            master_keys: master_keys?,
             server: ServerSettings {
                 server_names: server_names?,
                 trust_domain: trust_domain?,

@@ -74,9 +74,10 @@ async fn server_secret(
         db.commit().await?;
     }
     let sealed = found.context("a secret that was just written is not there")?;
-    vault.open(&place, &sealed).await.with_context(|| {
-        format!("the server's key {name} cannot be opened: is the master key file the one that this database was begun with?")
-    })
+    vault
+        .open(&place, &sealed)
+        .await
+        .with_context(|| format!("the server's key {name} cannot be opened"))
 }
 
 /// The text of the first operator token, on the first start only.

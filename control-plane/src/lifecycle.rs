@@ -33,8 +33,12 @@ use crate::{
     relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions, revocations},
+    store::{
+        scope::{Scope, ScopedPool},
+        sealed_values::{self, CountRow},
+    },
     sts::{Partition, Sts},
-    vault::{LocalFile, Vault},
+    vault::{Vault, rewrapping},
 };
 
 /// How long calls may take to finish once the process is told to stop.
@@ -140,7 +144,7 @@ async fn run(
     let app = build(settings, clock, reached).await?;
     let ca_certificate = data_dir.write_ca(&to_pem(&app.authorities.trust_roots()))?;
     let first_token = bootstrap::first_operator_token(&app.pool, &app.audit, clock).await?;
-    replicas::begin(&app.pool, clock, app.replica).await?;
+    replicas::begin(&app.pool, clock, app.replica, &app.vault.key_ids()).await?;
     let (relays, operators) = ports.addresses()?;
     let issuing = Arc::clone(&app);
     let mut server = Server::start(
@@ -218,7 +222,8 @@ async fn abandoned(reached: &mut Reached) {
 
 async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow::Result<Arc<App>> {
     let pool = database::pool(&reached.pool);
-    let vault = Vault::new(Arc::new(LocalFile::load_or_create(&settings.master_key_file)?));
+    let vault = settings.master_keys.open().await?;
+    check_master_keys(&pool, &vault).await?;
     let page_tokens = bootstrap::server_key(&pool, &vault, clock, "page_tokens").await?;
     let fingerprints = bootstrap::server_key(&pool, &vault, clock, "fingerprints").await?;
     let challenges = bootstrap::server_key(&pool, &vault, clock, "challenges").await?;
@@ -256,6 +261,20 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
     }))
 }
 
+/// Refuses to start without a key that values are under: some calls would fail, and nobody would know why.
+pub(crate) async fn check_master_keys(pool: &ScopedPool, vault: &Vault) -> anyhow::Result<()> {
+    let counts = sealed_values::count(&mut *pool.begin(&Scope::Provider).await?).await?;
+    let held = vault.key_ids();
+    for CountRow { master_key_id, count } in counts {
+        anyhow::ensure!(
+            held.contains(&master_key_id),
+            "{count} secrets of this database are under the master key {master_key_id}, which is not at hand (here are: {}): give it as --master-key-also",
+            held.join(", ")
+        );
+    }
+    Ok(())
+}
+
 /// What runs beside the calls; none of it ends before the process does.
 pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
@@ -270,7 +289,8 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     });
     let lease = Arc::clone(app);
     tasks.spawn(async move {
-        replicas::run(&lease.pool, &lease.clock, lease.replica, &lease.cancel).await
+        let keys = lease.vault.key_ids();
+        replicas::run(&lease.pool, &lease.clock, lease.replica, &keys, &lease.cancel).await
     });
     let revoked = Arc::clone(app);
     tasks.spawn(async move {
@@ -278,6 +298,7 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     });
     tasks.spawn(key_rotations::run(Arc::clone(app)));
     tasks.spawn(pki::rotation::run(Arc::clone(app)));
+    tasks.spawn(rewrapping::run(Arc::clone(app)));
     let keys = Arc::clone(app);
     tasks.spawn(async move {
         loop {

@@ -18,6 +18,7 @@
 //! - [`replicas`]: control plane processes and their leases.
 //! - [`revisions`]: fleets' settings, numbered.
 //! - [`scope`]: whose rows a transaction sees.
+//! - [`sealed_values`]: sealed values of every kind, by master key.
 //! - [`server_secrets`]: the control plane's own secrets, sealed.
 //! - [`tenants`]: tenants, and the lock under which all of a tenant changes.
 //! - [`transaction`]: transactions, repeated where the database asks for it.
@@ -41,6 +42,7 @@ pub mod relays;
 pub mod replicas;
 pub mod revisions;
 pub mod scope;
+pub mod sealed_values;
 pub mod server_secrets;
 pub mod tenants;
 pub mod transaction;

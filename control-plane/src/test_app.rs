@@ -46,7 +46,7 @@ use crate::{
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
     sts::{Partition, Sts},
     test_database::{self, TestDatabase},
-    vault::{LocalFile, Vault},
+    vault::{LocalFile, MasterKey, Vault},
 };
 
 /// A replica on a database of its test, with both ports open.
@@ -58,7 +58,7 @@ pub(crate) struct TestApp {
     /// Text of an operator's token.
     pub(crate) token: String,
     pub(crate) database: Arc<TestDatabase>,
-    key: Arc<LocalFile>,
+    master_keys: MasterKeys,
     https: Https,
     _server: Server,
     background: Mutex<JoinSet<()>>,
@@ -85,24 +85,47 @@ impl TestApp {
         Self::start_given(clock, settings, https).await
     }
 
+    /// Starts with these master keys.
+    pub(crate) async fn start_under(master_keys: MasterKeys) -> Self {
+        let https = Https::new(RootCertStore::empty(), &[]).unwrap();
+        Self::first(Clock::system(), settings(), https, master_keys).await
+    }
+
     async fn start_given(clock: Clock, settings: ServerSettings, https: Https) -> Self {
+        Self::first(clock, settings, https, vec![new_master_key()]).await
+    }
+
+    async fn first(
+        clock: Clock,
+        settings: ServerSettings,
+        https: Https,
+        master_keys: MasterKeys,
+    ) -> Self {
         let database = Arc::new(test_database::fresh().await);
-        let folder = tempfile::tempdir().unwrap();
-        let key = Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap());
-        let vault = Vault::new(Arc::<LocalFile>::clone(&key));
+        let vault = vault(&master_keys);
         let audit = bootstrap::audit_log(&database.scoped, &vault, &clock).await.unwrap();
         let token = bootstrap::first_operator_token(&database.scoped, &audit, &clock);
         let token = token.await.unwrap().unwrap();
         let token = token.expose_secret().to_owned();
-        Self::replica(database, key, token, clock, settings, https).await
+        Self::replica(database, master_keys, token, clock, settings, https).await
     }
 
     /// Another replica on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        let (database, key) = (Arc::clone(&self.database), Arc::clone(&self.key));
+        self.beside_under(self.master_keys.clone()).await
+    }
+
+    /// Another replica on the same database, with these master keys.
+    pub(crate) async fn beside_under(&self, master_keys: MasterKeys) -> Self {
+        let database = Arc::clone(&self.database);
         let (clock, settings) = (self.app.clock.clone(), self.app.settings.clone());
         let (token, https) = (self.token.clone(), self.https.clone());
-        Self::replica(database, key, token, clock, settings, https).await
+        Self::replica(database, master_keys, token, clock, settings, https).await
+    }
+
+    /// Ends what runs beside the calls in good order, and with it the lease.
+    pub(crate) fn leave(&self) {
+        self.app.cancel.cancel();
     }
 
     /// Ends what runs beside the calls, as `kill -9` would.
@@ -112,13 +135,13 @@ impl TestApp {
 
     async fn replica(
         database: Arc<TestDatabase>,
-        key: Arc<LocalFile>,
+        master_keys: MasterKeys,
         token: String,
         clock: Clock,
         settings: ServerSettings,
         https: Https,
     ) -> Self {
-        let vault = Vault::new(Arc::<LocalFile>::clone(&key));
+        let vault = vault(&master_keys);
         let app = build(&database, vault, clock, settings, https.clone()).await;
         let any = "127.0.0.1:0".parse().unwrap();
         let ports = Ports::bind(any, any).unwrap();
@@ -139,7 +162,7 @@ impl TestApp {
             tracker: app.tracker.clone(),
         };
         let server = Server::start(ports, serving).unwrap();
-        replicas::begin(&app.pool, &app.clock, app.replica).await.unwrap();
+        replicas::begin(&app.pool, &app.clock, app.replica, &app.vault.key_ids()).await.unwrap();
         let background = lifecycle::spawn_background(&app);
         let channel = channel(operators, client(&app.authorities.trust_roots(), None));
         Self {
@@ -148,12 +171,26 @@ impl TestApp {
             channel,
             token,
             database,
-            key,
+            master_keys,
             https,
             _server: server,
             background: Mutex::new(background),
         }
     }
+}
+
+/// Master keys, the one to seal with first.
+pub(crate) type MasterKeys = Vec<Arc<dyn MasterKey>>;
+
+/// A master key that no other test has.
+pub(crate) fn new_master_key() -> Arc<dyn MasterKey> {
+    let folder = tempfile::tempdir().unwrap();
+    Arc::new(LocalFile::load_or_create(&folder.path().join("master.key")).unwrap())
+}
+
+fn vault(master_keys: &[Arc<dyn MasterKey>]) -> Vault {
+    let (first, others) = master_keys.split_first().unwrap();
+    Vault::with_others(Arc::clone(first), others.to_vec())
 }
 
 /// What most tests start with; nobody in them is too fast.

@@ -122,3 +122,20 @@ fn start() -> Server {
     let options = told.recv_timeout(Duration::from_secs(120)).unwrap();
     Server { options, _remover: remover }
 }
+
+/// Tables that hold rows of a tenant, by name, and how many.
+pub(crate) async fn rows_by_tenant(database: &TestDatabase, tenant: &str) -> Vec<(String, i64)> {
+    let tables = "select table_name::text from information_schema.columns
+         where table_schema = 'public' and column_name = 'tenant_id' order by 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&database.pool).await.unwrap();
+    let mut counts = Vec::new();
+    for table in tables {
+        let sql = format!("select count(*) from {table} where tenant_id = $1");
+        let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant);
+        let count: i64 = count.fetch_one(&database.pool).await.unwrap();
+        if count > 0 {
+            counts.push((table, count));
+        }
+    }
+    counts
+}

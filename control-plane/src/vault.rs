@@ -1,23 +1,35 @@
-//! Envelope encryption: a fresh data key for each value, wrapped by the master key, bound to the place where the value lives.
-use std::sync::Arc;
-
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    rand::{SecureRandom, SystemRandom},
+//! Envelope encryption: a fresh data key for each value, wrapped by a master key, bound to the place where the value lives.
+//!
+//! - [`LocalFile`] and [`Kms`]: master keys. [`MasterKeySource`]: which one an operator means.
+//! - [`rewrapping`]: moves values from one master key to another.
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use futures_util::future::BoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
 
+mod cipher;
+mod kms;
 mod local_file;
+pub mod rewrapping;
+mod source;
+#[cfg(test)]
+pub(crate) mod tests;
 
+pub(crate) use cipher::{decrypt, encrypt};
+pub use kms::{Kms, KmsError};
 pub use local_file::{LocalFile, LocalFileError};
+pub use source::{MasterKeySource, MasterKeySources};
 
 /// Length of a data key and of the local master key, bytes.
 const KEY_LEN: usize = 32;
 
-/// Holds the key that wraps data keys: a local file now, a KMS behind the same seam.
+/// Holds the key that wraps data keys: a local file, or a KMS.
 pub trait MasterKey: Send + Sync {
     /// Tells this key from another; kept beside each sealed value, never secret.
     fn id(&self) -> &str;
@@ -40,7 +52,10 @@ pub trait MasterKey: Send + Sync {
 /// Seals and opens secrets; cheap to clone.
 #[derive(Clone)]
 pub struct Vault {
-    master: Arc<dyn MasterKey>,
+    /// The one to seal with first, then others that open what was sealed before.
+    masters: Arc<[Arc<dyn MasterKey>]>,
+    /// Which one seals.
+    sealing: Arc<AtomicUsize>,
 }
 
 /// A secret as it may be stored.
@@ -58,11 +73,13 @@ pub struct Sealed {
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// Another master key sealed it.
-    #[error("sealed under master key {sealed_under}, but this process holds {held}")]
+    #[error(
+        "sealed under master key {sealed_under}, but this process holds {held}: give it that key with --master-key-also"
+    )]
     OtherMasterKey {
         /// Id beside the value.
         sealed_under: String,
-        /// Id of the key at hand.
+        /// Ids of the keys at hand.
         held: String,
     },
     /// The bytes are not what was sealed for this place.
@@ -74,12 +91,36 @@ pub enum VaultError {
     /// The operating system gave no randomness, or the cipher refused.
     #[error("the cipher failed")]
     Cipher,
+    /// The service that holds the master key gives no answer, or refuses.
+    #[error(transparent)]
+    Kms(#[from] KmsError),
 }
 
 impl Vault {
     /// A vault under this master key.
     pub fn new(master: Arc<dyn MasterKey>) -> Self {
-        Self { master }
+        Self::with_others(master, Vec::new())
+    }
+
+    /// A vault that is to seal under `master`, and opens what `others` sealed as well.
+    pub fn with_others(master: Arc<dyn MasterKey>, others: Vec<Arc<dyn MasterKey>>) -> Self {
+        let masters = std::iter::once(master).chain(others).collect();
+        Self { masters, sealing: Arc::default() }
+    }
+
+    /// Ids of the master keys at hand, the one to seal with first.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.masters.iter().map(|master| master.id().to_owned()).collect()
+    }
+
+    /// Id of the key that seals.
+    pub fn sealing_key_id(&self) -> &str {
+        self.sealing_key().id()
+    }
+
+    /// Seals with the key of this number in [`Vault::key_ids`] from now on.
+    pub(crate) fn seal_with(&self, number: usize) {
+        self.sealing.store(number.min(self.masters.len() - 1), Ordering::Relaxed);
     }
 
     /// Seals `plaintext` for `place`, e.g. `access_key_versions/acme/datadog/3`; it opens nowhere else.
@@ -90,8 +131,9 @@ impl Vault {
         let mut data_key = Zeroizing::new([0; KEY_LEN]);
         SystemRandom::new().fill(data_key.as_mut_slice()).map_err(|_| VaultError::Cipher)?;
         let sealed = encrypt(data_key.as_slice(), place, plaintext)?;
-        let wrapped_data_key = self.master.wrap(place, data_key.as_slice()).await?;
-        Ok(Sealed { sealed, wrapped_data_key, master_key_id: self.master.id().to_owned() })
+        let master = self.sealing_key();
+        let wrapped_data_key = master.wrap(place, data_key.as_slice()).await?;
+        Ok(Sealed { sealed, wrapped_data_key, master_key_id: master.id().to_owned() })
     }
 
     /// Opens what was sealed for `place`.
@@ -103,140 +145,50 @@ impl Vault {
         place: &str,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        if sealed.master_key_id != self.master.id() {
-            return Err(VaultError::OtherMasterKey {
-                sealed_under: sealed.master_key_id.clone(),
-                held: self.master.id().to_owned(),
-            });
-        }
-        let data_key = self.master.unwrap(place, &sealed.wrapped_data_key).await?;
+        let master = self.master_of(&sealed.master_key_id)?;
+        let data_key = master.unwrap(place, &sealed.wrapped_data_key).await?;
         decrypt(&data_key, place, &sealed.sealed)
+    }
+
+    /// Wraps the data key of a value under the key that seals now; the value itself stays as it is.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub(crate) async fn rewrap(
+        &self,
+        place: &str,
+        wrapped_data_key: &[u8],
+        master_key_id: &str,
+    ) -> Result<(Vec<u8>, String), VaultError> {
+        let data_key = self.master_of(master_key_id)?.unwrap(place, wrapped_data_key).await?;
+        let master = self.sealing_key();
+        Ok((master.wrap(place, &data_key).await?, master.id().to_owned()))
+    }
+
+    fn sealing_key(&self) -> &Arc<dyn MasterKey> {
+        &self.masters[self.sealing.load(Ordering::Relaxed)]
+    }
+
+    fn master_of(&self, id: &str) -> Result<&Arc<dyn MasterKey>, VaultError> {
+        self.masters.iter().find(|master| master.id() == id).ok_or_else(|| {
+            VaultError::OtherMasterKey {
+                sealed_under: id.to_owned(),
+                held: self.key_ids().join(", "),
+            }
+        })
     }
 }
 
 impl From<VaultError> for Error {
     fn from(error: VaultError) -> Self {
-        Self::Internal(error.into())
-    }
-}
-
-/// AES-256-GCM under `key` with `place` as associated data; gives nonce || ciphertext || tag.
-///
-/// A random nonce is safe here: a data key seals once, and a master key far fewer than 2^32 times (NIST SP 800-38D, 8.3).
-pub(crate) fn encrypt(key: &[u8], place: &str, plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
-    let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new().fill(&mut nonce).map_err(|_| VaultError::Cipher)?;
-    // Reserved in full, so that growing leaves no copy of the plaintext behind.
-    let mut out =
-        Zeroizing::new(Vec::with_capacity(NONCE_LEN + plaintext.len() + AES_256_GCM.tag_len()));
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(plaintext);
-    let (_, in_out) = out.split_at_mut(NONCE_LEN);
-    let tag = cipher(key)?
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(place.as_bytes()),
-            in_out,
-        )
-        .map_err(|_| VaultError::Cipher)?;
-    out.extend_from_slice(tag.as_ref());
-    Ok(std::mem::take(&mut *out))
-}
-
-/// Opens what [`encrypt`] made.
-pub(crate) fn decrypt(
-    key: &[u8],
-    place: &str,
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let altered = || VaultError::Altered { place: place.to_owned() };
-    let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN).ok_or_else(altered)?;
-    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| altered())?;
-    let mut buffer = Zeroizing::new(ciphertext.to_vec());
-    let length = cipher(key)?
-        .open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer)
-        .map_err(|_| altered())?
-        .len();
-    buffer.truncate(length);
-    Ok(buffer)
-}
-
-fn cipher(key: &[u8]) -> Result<LessSafeKey, VaultError> {
-    Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| VaultError::Cipher)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn vault() -> (tempfile::TempDir, Vault) {
-        let folder = tempfile::tempdir().unwrap();
-        let key = LocalFile::load_or_create(&folder.path().join("master.key")).unwrap();
-        (folder, Vault::new(Arc::new(key)))
-    }
-
-    fn block<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-        #[test]
-        fn what_is_sealed_opens_in_its_place_only(
-            plaintext in proptest::collection::vec(any::<u8>(), 0..600),
-            place in "[a-z/0-9]{1,40}",
-            other in "[a-z/0-9]{1,40}",
-        ) {
-            let (_folder, vault) = vault();
-            let sealed = block(vault.seal(&place, &plaintext)).unwrap();
-            prop_assert_eq!(&**block(vault.open(&place, &sealed)).unwrap(), &plaintext[..]);
-            if place != other {
-                let refused = matches!(block(vault.open(&other, &sealed)), Err(VaultError::Altered { .. }));
-                prop_assert!(refused);
-            }
+        match error {
+            VaultError::Kms(KmsError::Away { .. }) => Self::Unavailable {
+                reason: "MASTER_KEY_UNAVAILABLE",
+                description: "the service that holds the master key does not answer just now; nothing was changed",
+                retry_after: std::time::Duration::from_secs(2),
+                source: Some(error.into()),
+            },
+            error => Self::Internal(error.into()),
         }
-
-        #[test]
-        fn any_changed_byte_is_noticed(
-            plaintext in proptest::collection::vec(any::<u8>(), 0..200),
-            at in any::<proptest::sample::Index>(),
-            flip in 1..=255_u8,
-            in_key in any::<bool>(),
-        ) {
-            let (_folder, vault) = vault();
-            let mut sealed = block(vault.seal("here", &plaintext)).unwrap();
-            let bytes = if in_key { &mut sealed.wrapped_data_key } else { &mut sealed.sealed };
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-            prop_assert!(block(vault.open("here", &sealed)).is_err());
-        }
-
-        #[test]
-        fn a_value_cut_short_is_refused_without_panic(keep in 0..28_usize) {
-            let (_folder, vault) = vault();
-            let mut sealed = block(vault.seal("here", b"secret")).unwrap();
-            sealed.sealed.truncate(keep);
-            prop_assert!(block(vault.open("here", &sealed)).is_err());
-        }
-    }
-
-    #[test]
-    fn the_same_value_never_seals_to_the_same_bytes() {
-        let (_folder, vault) = vault();
-        let (a, b) =
-            (block(vault.seal("here", b"x")).unwrap(), block(vault.seal("here", b"x")).unwrap());
-        assert_ne!(a.sealed, b.sealed);
-        assert_ne!(a.wrapped_data_key, b.wrapped_data_key);
-    }
-
-    #[test]
-    fn another_master_key_is_named_in_the_error() {
-        let ((_f1, one), (_f2, two)) = (vault(), vault());
-        let sealed = block(one.seal("here", b"x")).unwrap();
-        let error = block(two.open("here", &sealed)).unwrap_err();
-        assert!(error.to_string().contains(&sealed.master_key_id), "{error}");
     }
 }

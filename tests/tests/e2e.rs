@@ -12,6 +12,8 @@ mod e2e {
     mod hostile;
     mod impostor;
     mod loads;
+    mod master_key;
+    mod moto;
     mod python;
     mod refusals;
     mod refused;

@@ -2,7 +2,7 @@
 use clap::Subcommand;
 use ekiden_proto::admin::v1::{
     CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, ListTenantsRequest,
-    ListTenantsResponse, Tenant, UndeleteTenantRequest, UpdateTenantRequest,
+    ListTenantsResponse, PurgeTenantRequest, Tenant, UndeleteTenantRequest, UpdateTenantRequest,
     tenant_service_client::TenantServiceClient,
 };
 use time::OffsetDateTime;
@@ -76,6 +76,12 @@ pub enum TenantVerb {
         /// Its name.
         name: String,
     },
+    /// Destroys a deleted one for good: its access keys and the keys they were sealed under. Its audit trail stays.
+    #[command(after_help = "Examples:\n  ekidenctl tenant purge acme")]
+    Purge {
+        /// Its name.
+        name: String,
+    },
 }
 
 fn client(session: &Session) -> TenantServiceClient<Wire> {
@@ -141,6 +147,19 @@ pub(super) async fn run(verb: TenantVerb, session: &Session) -> Result<(), Failu
             let answer =
                 session.change(request, async |r| client(session).undelete_tenant(r).await).await?;
             show(session, answer.tenant)
+        }
+        TenantVerb::Purge { name: given } => {
+            let request = PurgeTenantRequest {
+                name: name(&given)?,
+                request_id: session.request_id(),
+                validate_only: session.validate_only,
+            };
+            let purged = request.name.clone();
+            let answer =
+                session.change(request, async |r| client(session).purge_tenant(r).await).await?;
+            session.printer.message(&answer, || {
+                format!("Destroyed {purged}. Copies of the database made before still hold it.")
+            })
         }
     }
 }

@@ -216,6 +216,7 @@ changes!(
     UpdateTenantRequest,
     DeleteTenantRequest,
     UndeleteTenantRequest,
+    PurgeTenantRequest,
     CreateAccessKeyRequest,
     UpdateAccessKeyRequest,
     DeleteAccessKeyRequest,

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use ekiden_proto::admin::v1::{
     CreateTenantRequest, CreateTenantResponse, DeleteTenantRequest, DeleteTenantResponse,
-    GetTenantRequest, GetTenantResponse, ListTenantsRequest, ListTenantsResponse, Tenant,
-    UndeleteTenantRequest, UndeleteTenantResponse, UpdateTenantRequest, UpdateTenantResponse,
-    tenant_service_server::TenantService,
+    GetTenantRequest, GetTenantResponse, ListTenantsRequest, ListTenantsResponse,
+    PurgeTenantRequest, PurgeTenantResponse, Tenant, UndeleteTenantRequest, UndeleteTenantResponse,
+    UpdateTenantRequest, UpdateTenantResponse, tenant_service_server::TenantService,
 };
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -117,6 +117,39 @@ impl TenantService for Tenants {
         let changed = call.change(&scope, |db| Box::pin(undelete(db, &call, &name)));
         Ok(changed.await?.into_response())
     }
+
+    async fn purge_tenant(
+        &self,
+        request: Request<PurgeTenantRequest>,
+    ) -> Result<Response<PurgeTenantResponse>, Status> {
+        let call = Call::open(&self.app, request)?;
+        let name = TenantName::parse("name", &call.request.name)?;
+        call.may_read(&name.tenant)?;
+        let scope = call.operator_only()?;
+
+        let changed = call.change(&scope, |db| Box::pin(purge(db, &call, &name)));
+        Ok(changed.await?.into_response())
+    }
+}
+
+async fn purge(
+    db: &mut PgConnection,
+    call: &Call<PurgeTenantRequest>,
+    name: &TenantName,
+) -> Result<PurgeTenantResponse, Error> {
+    if tenants::lock_deleted(db, &name.tenant).await?.is_none() {
+        tenants::must_exist(db, &name.tenant).await?;
+        return Err(Error::Precondition {
+            reason: "TENANT_NOT_DELETED",
+            subject: name.to_string(),
+            description: format!(
+                "{name} is not deleted: delete it first, while it can be brought back"
+            ),
+        });
+    }
+    tenants::purge(db, &name.tenant).await?;
+    call.record(db, Some(&name.tenant), name, &[]).await?;
+    Ok(PurgeTenantResponse {})
 }
 
 async fn create(

@@ -1,7 +1,7 @@
 //! The admin services as an operator's client sees them: over the real port, on a real database.
 //!
 //! `every_rpc`: who may call what. `repeats`: request ids and rehearsals. `reading`: masks, etags, pages. `heads`: what
-//! becomes a revision, what a secret version. `trail`: the audit. `logins`: operators by OIDC. `paces`: who calls too fast.
+//! becomes a revision, what a secret version. `trail`: the audit. `logins`: operators by OIDC. `paces`: who calls too fast. `purge`: what is left of a destroyed tenant.
 use ekiden_proto::{admin::v1::*, settings::v1::Endpoint};
 use prost::Message;
 use tonic::Status;
@@ -16,6 +16,7 @@ mod every_rpc;
 mod heads;
 mod logins;
 mod paces;
+mod purge;
 mod reading;
 mod repeats;
 mod trail;

@@ -3,6 +3,7 @@ use std::io::Write;
 use rcgen::generate_simple_self_signed;
 
 use super::*;
+use crate::vault::MasterKeySource;
 
 fn settings(arguments: &[&str]) -> Result<Settings, Vec<String>> {
     let all = ["ekiden-control-plane"].iter().chain(arguments);
@@ -21,7 +22,8 @@ fn without_settings_it_runs_alone_in_its_data_directory() {
     assert!(
         settings.data_dir.is_absolute() && settings.data_dir.ends_with(".ekiden/control-plane")
     );
-    assert_eq!(settings.master_key_file, settings.data_dir.join("master.key"));
+    let usual = MasterKeySource::File(settings.data_dir.join("master.key"));
+    assert_eq!(settings.master_keys, MasterKeySources { seal: usual, also: Vec::new() });
     assert!(matches!(settings.database, Database::Embedded { .. }));
     assert_eq!(settings.server.server_names, ["localhost", "127.0.0.1"]);
     assert_eq!(settings.server.relay_certificate_lifetime, Duration::from_secs(3600));
@@ -39,6 +41,8 @@ fn every_problem_is_told_at_once_by_flag_and_variable() {
         "--database-url=mysql://x",
         "--server-names=ok.example,-bad-",
         "--trust-domain=UPPER",
+        "--master-key=vault:ekiden",
+        "--master-key-also=kms:alias/ekiden,/etc/master.key",
         "--relay-certificate-lifetime=1",
         "--health-interval=soon",
         "--heartbeat-interval=0",
@@ -48,10 +52,12 @@ fn every_problem_is_told_at_once_by_flag_and_variable() {
         "--operator-oidc-roles=groups=a:owner",
         "--operator-oidc-ca=/nowhere/ca.pem",
     ]);
-    assert_eq!(problems.len(), 14, "{problems:#?}");
+    assert_eq!(problems.len(), 16, "{problems:#?}");
     for (problem, flag) in problems.iter().zip([
         "--relay-listen (EKIDEN_RELAY_LISTEN)",
         "--operator-plaintext (EKIDEN_OPERATOR_PLAINTEXT)",
+        "--master-key (EKIDEN_MASTER_KEY)",
+        "--master-key-also (EKIDEN_MASTER_KEY_ALSO)",
         "--database-url (EKIDEN_DATABASE_URL)",
         "--server-names (EKIDEN_SERVER_NAMES)",
         "--trust-domain (EKIDEN_TRUST_DOMAIN)",

@@ -221,9 +221,7 @@ async fn read(pool: &ScopedPool, vault: &Vault) -> anyhow::Result<(Current, Root
         .await?
         .context("the private key of the certificate authority is gone")?;
     drop(db);
-    let key = vault.open(&place(secret), &sealed).await.context(
-        "the CA's key cannot be opened: is the master key file the one that this database was begun with?",
-    )?;
+    let key = vault.open(&place(secret), &sealed).await.context("the CA's key cannot be opened")?;
     let key = KeyPair::try_from(key.as_slice()).context("the CA's key is damaged")?;
     let root = CertificateDer::from(issuing.certificate.clone());
     let issuer = Issuer::from_ca_cert_der(&root, key).context("the CA's certificate is damaged")?;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ekiden_proto::relay::v1::{KeyBundle, KeyMaterial};
 use ekiden_telemetry::propagation;
 use sqlx::PgConnection;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroize;
 
 use super::Head;
@@ -19,8 +19,6 @@ use crate::{
 
 /// How long opened keys stay in memory without being sent.
 const KEPT_FOR: Duration = Duration::from_secs(10);
-/// Fleets whose keys are in memory at once.
-const MOST: usize = 256;
 
 /// A fleet's keys in plaintext; wiped when dropped.
 pub struct OpenBundle(KeyBundle);
@@ -40,7 +38,8 @@ impl Drop for OpenBundle {
     }
 }
 
-type Kept = (Arc<OpenBundle>, tokio::time::Instant);
+/// A fleet's opened keys, and when they were opened; whoever opens them holds the lock meanwhile.
+type Kept = Arc<Mutex<Option<(Arc<OpenBundle>, Instant)>>>;
 
 /// Bundles that were asked for a moment ago, so that a change to a thousand relays opens each key once.
 #[derive(Default)]
@@ -61,15 +60,26 @@ impl KeyBundles {
         fleet: &FleetName,
         head: &Head,
     ) -> Result<Arc<OpenBundle>, Error> {
-        // Held while opening: a thousand sessions ask at once, and one opens.
-        let mut kept = self.kept.lock().await;
-        let now = tokio::time::Instant::now();
-        kept.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
-        if let Some((bundle, _)) = kept.get(fleet)
+        let place = Kept::clone(self.kept.lock().await.entry(fleet.clone()).or_default());
+        // Held while opening: a thousand sessions of a fleet ask at once, and one opens.
+        let mut kept = place.lock().await;
+        if let Some((bundle, at)) = kept.as_ref()
             && bundle.0.secret_version == head.secret_version
+            && at.elapsed() < KEPT_FOR
         {
             return Ok(Arc::clone(bundle));
         }
+        let bundle = Arc::new(self.open_anew(app, fleet, head).await?);
+        *kept = Some((Arc::clone(&bundle), Instant::now()));
+        Ok(bundle)
+    }
+
+    async fn open_anew(
+        &self,
+        app: &App,
+        fleet: &FleetName,
+        head: &Head,
+    ) -> Result<OpenBundle, Error> {
         // The connection goes back before the vault, which may be far away, is asked.
         let mut db = app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
         let rows = heads_follow::keys(&mut db, fleet).await?;
@@ -102,17 +112,16 @@ impl KeyBundles {
                 r#use: row.usage.into(),
             });
         }
-        let bundle = Arc::new(bundle);
-        if kept.len() < MOST {
-            kept.insert(fleet.clone(), (Arc::clone(&bundle), now));
-        }
         Ok(bundle)
     }
 
     /// Forgets what nobody asked for lately.
     pub async fn forget_old(&self) {
-        let now = tokio::time::Instant::now();
-        self.kept.lock().await.retain(|_, (_, at)| now.duration_since(*at) < KEPT_FOR);
+        self.kept.lock().await.retain(|_, place| {
+            // Who holds the lock is opening just now.
+            let Ok(kept) = place.try_lock() else { return true };
+            kept.as_ref().is_some_and(|(_, at)| at.elapsed() < KEPT_FOR)
+        });
     }
 }
 

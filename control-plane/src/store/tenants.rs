@@ -159,3 +159,15 @@ pub async fn has_fleets(db: &mut PgConnection, tenant: &str) -> Result<bool, Err
 fn not_found(tenant: &str) -> Error {
     Error::not_found(format!("tenants/{tenant}"))
 }
+
+/// Deletes all that a tenant without fleets has, and the tenant; its audit trail stays.
+///
+/// # Errors
+/// What the database says.
+pub async fn purge(db: &mut PgConnection, tenant: &str) -> Result<(), Error> {
+    sqlx::query!("delete from collectors where tenant_id = $1", tenant).execute(&mut *db).await?;
+    sqlx::query!("delete from access_keys where tenant_id = $1", tenant).execute(&mut *db).await?;
+    sqlx::query!("delete from api_tokens where tenant_id = $1", tenant).execute(&mut *db).await?;
+    sqlx::query!("delete from tenants where tenant_id = $1", tenant).execute(db).await?;
+    Ok(())
+}

@@ -70,6 +70,15 @@ impl LocalFile {
         }
     }
 
+    /// Reads the key of a file that is there.
+    ///
+    /// # Errors
+    /// [`LocalFileError`]; a file that others can read is refused.
+    pub fn load(path: &Path) -> Result<Self, LocalFileError> {
+        let io = |source| LocalFileError::Io { path: path.to_owned(), source };
+        Self::read(path, File::open(path).map_err(io)?)
+    }
+
     fn read(path: &Path, file: File) -> Result<Self, LocalFileError> {
         let io = |source| LocalFileError::Io { path: path.to_owned(), source };
         let malformed = || LocalFileError::Malformed { path: path.to_owned() };

@@ -81,6 +81,12 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
+    /// Sets an environment variable of its next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it again after its end, on the same ports, and waits until it listens.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process = spawn(&self.folder, &self.variables, self.relays, self.operators)?;

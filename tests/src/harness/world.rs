@@ -131,7 +131,7 @@ impl World {
     }
 
     /// Returns the variables that point the AWS SDK at the world's Cloud Map.
-    pub(super) fn aws_variables(&self) -> Vec<(String, String)> {
+    pub fn aws_variables(&self) -> Vec<(String, String)> {
         let variables = [
             ("AWS_REGION", cloud_map::REGION.to_owned()),
             ("AWS_ACCESS_KEY_ID", cloud_map::ACCESS_KEY_ID.to_owned()),

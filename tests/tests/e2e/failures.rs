@@ -1,10 +1,10 @@
 //! Sudden deaths under load: nothing acknowledged is lost, and everything heals without hands.
-use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use ekiden_proto::admin::v1::{GetTenantRequest, RelayState};
 use ekiden_tests::{
     harness::{
-        customer::{OTLP_PORT, READY, TCP_PORT, new_key},
+        customer::{OTLP_PORT, READY, TCP_PORT},
         wait::{self, SAFETY},
     },
     workloads::{
@@ -17,27 +17,8 @@ use tonic_types::StatusExt as _;
 
 use super::{
     loads::Loads,
-    ways::{Running, running},
+    ways::{HEALS, running},
 };
-
-/// How long healing may take: a restart of Postgres, backoffs, and a busy machine.
-const HEALS: Duration = Duration::from_secs(90);
-
-/// Changes the key and waits until each relay uses the new one; shows that the whole way from operator to relay works.
-async fn a_change_still_reaches_every_relay(run: &mut Running) -> anyhow::Result<()> {
-    let key = new_key("acme");
-    run.customer.otlp_vendor.records().accept_keys(&[&run.customer.key, &key]);
-    let (operator, access_key) = (&run.operator, &run.customer.access_key);
-    let changed = async || Ok(operator.change_access_key(access_key, &key).await.ok());
-    wait::until("the control plane takes a change", HEALS, changed).await?;
-    for relay in &run.relays {
-        let exporter = Exporter::new(relay.listener(OTLP_PORT))?;
-        let uses = async || Ok(exporter.until_arrived(&run.customer.otlp_vendor, &key).await.ok());
-        wait::until(&format!("{} uses the new key", relay.name()), HEALS, uses).await?;
-    }
-    run.customer.key = key;
-    Ok(())
-}
 
 #[tokio::test]
 async fn a_killed_postgres_comes_back_and_no_workload_notices() -> anyhow::Result<()> {
@@ -59,7 +40,7 @@ async fn a_killed_postgres_comes_back_and_no_workload_notices() -> anyhow::Resul
         }
     }
     loads.go_on(200).await?;
-    a_change_still_reaches_every_relay(&mut run).await?;
+    run.a_change_reaches_every_relay().await?;
     assert_ne!(run.control_plane.postgres()?, killed);
     for name in made {
         run.operator.tenants().get_tenant(GetTenantRequest { name }).await?;
@@ -86,7 +67,7 @@ async fn a_killed_control_plane_stops_no_traffic_and_relays_find_its_successor_e
     };
     let relays = wait::until("both relays have a session again", HEALS, back).await?;
     assert_eq!(relays.len(), 2, "a relay came back under another name");
-    a_change_still_reaches_every_relay(&mut run).await?;
+    run.a_change_reaches_every_relay().await?;
     held.passes(2).await?;
     loads.stop(&run, None).await
 }
@@ -109,7 +90,7 @@ async fn a_killed_relay_loses_no_acknowledged_export_and_serves_again_once_resta
     let before = through_it();
     let used = async || Ok((through_it() > before).then_some(()));
     wait::until("workloads use the relay again", HEALS, used).await?;
-    a_change_still_reaches_every_relay(&mut run).await?;
+    run.a_change_reaches_every_relay().await?;
     loads.stop(&run, Some(run.relays[0].address())).await
 }
 

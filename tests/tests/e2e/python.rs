@@ -1,22 +1,21 @@
 //! Clients that no one here wrote: the OpenTelemetry Python SDK, gRPC reflection from Python, and moto as AWS.
-use std::{path::PathBuf, process::Stdio};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ekiden_proto::admin::v1::Fleet;
 use ekiden_tests::{
-    harness::{
-        customer::{OTLP_PORT, READY, discovery},
-        guard::MARK,
-        wait::{self, SAFETY},
-    },
+    harness::customer::{OTLP_PORT, READY, discovery},
     workloads::otlp::{Exporter, marker},
 };
 use tokio::process::Command;
 
-use super::ways::{TTL, running};
+use super::{
+    moto::Moto,
+    ways::{TTL, running},
+};
 
 /// Returns a program of the virtual environment.
-fn python(program: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn python(program: &str) -> anyhow::Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = root.join(".venv/bin").join(program);
     anyhow::ensure!(
@@ -27,7 +26,7 @@ fn python(program: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn script(name: &str) -> anyhow::Result<Command> {
+pub(super) fn script(name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(python("python")?);
     command
         .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python").join(name))
@@ -35,7 +34,7 @@ fn script(name: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-async fn run_script(mut command: Command) -> anyhow::Result<String> {
+pub(super) async fn run_script(mut command: Command) -> anyhow::Result<String> {
     let output = command.output().await?;
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -89,42 +88,21 @@ async fn a_python_client_with_only_reflection_lists_services_makes_a_tenant_and_
 #[tokio::test]
 async fn a_relay_registers_with_moto_and_leaves_it() -> anyhow::Result<()> {
     let run = running(0).await?;
-    let host = run.world.loopback.host().to_string();
-    let port = std::net::TcpListener::bind((run.world.loopback.host(), 0))?.local_addr()?.port();
-    let log = std::fs::File::create(run.world.folder().join("logs/moto.log"))?;
-    let mut moto = Command::new(python("moto_server")?);
-    moto.args(["--host", &host, "--port", &port.to_string()]).env(MARK, run.world.folder());
-    let _moto = moto
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let endpoint = format!("http://{host}:{port}");
-    let up =
-        async || Ok(tokio::net::TcpStream::connect((host.as_str(), port)).await.ok().map(drop));
-    wait::until("moto listens", SAFETY, up).await?;
-
-    let mut make = script("moto_service.py")?;
-    make.args([&endpoint, "make"]);
-    let service = run_script(make).await?.trim().to_owned();
+    let moto = Moto::start(&run.world).await?;
+    let service = moto.ask("moto_service.py", &["make"]).await?;
     let fleet = Fleet {
         name: run.customer.fleet.clone(),
         discovery: Some(discovery(&service, "relay.moto.test.", TTL)),
         ..Fleet::default()
     };
     run.operator.change_fleet(fleet, &["discovery"]).await?;
-    let options = run.options("with-moto").await?.variable("AWS_ENDPOINT_URL", &endpoint);
+    let options = run.options("with-moto").await?.variable("AWS_ENDPOINT_URL", &moto.endpoint);
     let mut relay = run.start(options)?;
     // moto puts nothing into DNS; the world does in its place.
     run.world.dns.set_addresses("relay.moto.test.", TTL, &[relay.address()]);
     relay.ready(READY).await?;
     Exporter::new(relay.listener(OTLP_PORT))?.spans(&[marker("moto")]).await?;
-    let list = async || {
-        let mut list = script("moto_service.py")?;
-        list.args([&endpoint, "list", &service]);
-        run_script(list).await
-    };
+    let list = async || moto.ask("moto_service.py", &["list", &service]).await;
     let instances = list().await?;
     assert!(
         instances.contains(relay.task()) && instances.contains(&relay.address().to_string()),
@@ -133,6 +111,6 @@ async fn a_relay_registers_with_moto_and_leaves_it() -> anyhow::Result<()> {
     run.world.dns.set_addresses("relay.moto.test.", TTL, &[]);
     let status = relay.terminate(READY).await?;
     assert!(status.success(), "{status}");
-    assert_eq!(list().await?.trim(), "");
+    assert_eq!(list().await?, "");
     Ok(())
 }

@@ -1,9 +1,14 @@
 //! Ways to begin that several tests share.
+use std::time::Duration;
+
 use ekiden_proto::admin::v1::Relay as KnownRelay;
-use ekiden_tests::harness::{
-    ControlPlane, Customer, Operator, Relay, RelayOptions, World,
-    customer::READY,
-    wait::{self, SAFETY},
+use ekiden_tests::{
+    harness::{
+        ControlPlane, Customer, Operator, Relay, RelayOptions, World,
+        customer::{OTLP_PORT, READY, new_key},
+        wait::{self, SAFETY},
+    },
+    workloads::otlp::Exporter,
 };
 
 /// A world with a control plane and one customer whose relays are ready.
@@ -15,6 +20,9 @@ pub(super) struct Running {
     /// Last: dropping it ends whatever still runs.
     pub(super) world: World,
 }
+
+/// How long healing may take: a restart of Postgres, backoffs, and a busy machine.
+pub(super) const HEALS: Duration = Duration::from_secs(90);
 
 /// Seconds that the records of the tests' fleets live.
 pub(super) const TTL: u32 = 1;
@@ -81,5 +89,22 @@ impl Running {
             Ok(known.into_iter().find(|known| known.address == address && condition(known)))
         })
         .await
+    }
+
+    /// Changes the key and waits until each relay uses the new one; shows that the whole way from operator to relay works.
+    pub(super) async fn a_change_reaches_every_relay(&mut self) -> anyhow::Result<()> {
+        let key = new_key("acme");
+        self.customer.otlp_vendor.records().accept_keys(&[&self.customer.key, &key]);
+        let (operator, access_key) = (&self.operator, &self.customer.access_key);
+        let changed = async || Ok(operator.change_access_key(access_key, &key).await.ok());
+        wait::until("the control plane takes a change", HEALS, changed).await?;
+        for relay in &self.relays {
+            let exporter = Exporter::new(relay.listener(OTLP_PORT))?;
+            let uses =
+                async || Ok(exporter.until_arrived(&self.customer.otlp_vendor, &key).await.ok());
+            wait::until(&format!("{} uses the new key", relay.name()), HEALS, uses).await?;
+        }
+        self.customer.key = key;
+        Ok(())
     }
 }

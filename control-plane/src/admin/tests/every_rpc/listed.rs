@@ -42,6 +42,11 @@ pub(super) fn rpcs() -> Vec<Rpc> {
             UndeleteTenantRequest { name: tenant(), ..Default::default() },
         ),
         rpc(
+            "TenantService/PurgeTenant",
+            Operators,
+            PurgeTenantRequest { name: tenant(), ..Default::default() },
+        ),
+        rpc(
             "AccessKeyService/CreateAccessKey",
             TenantAdmins,
             create_access_key("acme", "k", "secret"),
@@ -252,6 +257,7 @@ pub(super) fn rpcs() -> Vec<Rpc> {
                 ..Default::default()
             },
         ),
+        rpc("MasterKeyService/ListMasterKeys", Operators, ListMasterKeysRequest::default()),
         rpc("RelayService/GetRelay", Viewers, GetRelayRequest { name: relay() }),
         rpc(
             "RelayService/ListRelays",
