@@ -9,8 +9,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{enrollment::peer, session};
-use crate::{app::App, error::Error, pki::RelayIdentity};
+use super::{
+    enrollment::{peer, refusal},
+    session,
+};
+use crate::{app::App, error::Error, pki::RelayIdentity, store::relays};
 
 /// Messages to a relay that wait for it to read; what matters is the latest head, so few do.
 const WAITING: usize = 4;
@@ -51,6 +54,12 @@ impl SessionService for Sessions {
     ) -> Result<Response<GetSettingsResponse>, Status> {
         let identity = self.relay(&request)?;
         let fleet = identity.fleet();
+        let mut db = self.app.pool.begin(&identity.scope()).await.map_err(Error::from)?;
+        let known = relays::is_known(&mut db, &fleet, identity.id, &identity.serial);
+        if !known.await.map_err(Error::from)? {
+            return Err(refusal(&mut db, identity.id).await?.into());
+        }
+        drop(db);
         let head = self.app.heads.follow(&self.app.pool, &fleet).await.map_err(Error::from)?;
         let head = head.borrow().clone().ok_or_else(|| Error::not_found(&fleet))?;
         Ok(Response::new(GetSettingsResponse {

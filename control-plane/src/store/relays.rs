@@ -162,6 +162,31 @@ pub async fn renew(
     Ok(done.rows_affected() == 1)
 }
 
+/// Tells whether the relay and its certificate are known, and neither revoked nor of a deleted tenant.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_known(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    id: Uuid,
+    shown: &[u8],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+            select from relays r join tenants t using (tenant_id)
+            where r.tenant_id = $1 and r.fleet_id = $2 and r.relay_id = $3 and t.deleted_at is null
+              and (r.certificate_serial = $4 or r.previous_certificate_serial = $4) and r.revoked_at is null
+        ) as "known!""#,
+        fleet.tenant,
+        fleet.fleet,
+        id,
+        shown
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// A session that opens.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {

@@ -84,7 +84,7 @@ async fn no_certificate_or_one_of_another_authority_opens_nothing() {
 }
 
 /// A relay whose certificate of one hour was issued so long ago.
-async fn issued_ago(ago: Duration) -> (TestApp, Device) {
+pub(super) async fn issued_ago(ago: Duration) -> (TestApp, Device) {
     let behind = Arc::new(AtomicI64::new(ago.as_secs().cast_signed()));
     let lag = Arc::clone(&behind);
     let clock = Clock::from_fn(move || {
