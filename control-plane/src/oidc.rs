@@ -27,5 +27,7 @@ pub use claims::Claims;
 pub use error::OidcError;
 pub use issuer::Issuer;
 pub use key_sets::KeySets;
-pub use verify::{Expected, LEEWAY, verify};
-pub use web_identity::{WebIdentity, account_of_role};
+pub use verify::{Expected, LEEWAY, aws_issuer, unproven, verify};
+pub use web_identity::{
+    WebIdentity, account_of_role, is_organization, is_role_of_any_account, organization_path,
+};

@@ -16,6 +16,7 @@ use tonic::service::Routes;
 
 use crate::app::App;
 
+mod aws_organization;
 mod aws_proof;
 mod enrollment;
 mod offers;

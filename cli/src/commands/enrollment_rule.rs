@@ -31,16 +31,30 @@ prove it by a token that no call to STS is needed for; the account's issuer is w
 Examples:
   ekidenctl enrollment-rule create ecs --fleet tokyo --role arn:aws:iam::111122223333:role/ekiden-relay
   ekidenctl enrollment-rule create ecs --fleet tokyo --role arn:aws:iam::111122223333:role/ekiden-relay \\
-    --issuer https://0123abcd-….tokens.sts.global.api.aws")]
+    --issuer https://0123abcd-….tokens.sts.global.api.aws
+  ekidenctl enrollment-rule create all --fleet tokyo --role 'arn:aws:iam::*:role/ekiden-relay' \\
+    --organization o-a1b2c3d4e5 --organization-path o-a1b2c3d4e5/r-ab12/ou-ab12-11111111")]
     Create {
         /// Its id: a-z, 0-9 and -, a letter first.
         id: String,
         /// The fleet to enroll into.
         #[arg(long, value_name = "NAME")]
         fleet: String,
-        /// The role, whole: account, path and name, no wildcards.
+        /// The role, whole: account, path and name, no wildcards; with --organization arn:aws:iam::*:role/path/name.
         #[arg(long, value_name = "ARN")]
         role: String,
+        /// Admit the role in every account of this AWS organization, by web identity tokens.
+        #[arg(long, value_name = "o-…", default_value = "", hide_default_value = true)]
+        organization: String,
+        /// Only in accounts below this part of the organization.
+        #[arg(
+            long,
+            value_name = "o-…/r-…/ou-…",
+            default_value = "",
+            hide_default_value = true,
+            requires = "organization"
+        )]
+        organization_path: String,
         /// The account's issuer of web identity tokens.
         #[arg(long, value_name = "URL", default_value = "", hide_default_value = true)]
         issuer: String,
@@ -94,7 +108,16 @@ pub(super) async fn run(verb: EnrollmentRuleVerb, session: &Session) -> Result<(
     let resolve =
         |name: &str, fleet: Option<&str>| session.names.resolve(Kind::EnrollmentRule, name, fleet);
     match verb {
-        EnrollmentRuleVerb::Create { id, fleet, role, issuer, shared_account, display_name } => {
+        EnrollmentRuleVerb::Create {
+            id,
+            fleet,
+            role,
+            organization,
+            organization_path,
+            issuer,
+            shared_account,
+            display_name,
+        } => {
             let request = CreateEnrollmentRuleRequest {
                 parent: session.names.resolve(Kind::Fleet, &fleet, None)?,
                 enrollment_rule_id: id,
@@ -102,6 +125,8 @@ pub(super) async fn run(verb: EnrollmentRuleVerb, session: &Session) -> Result<(
                     display_name,
                     aws_role_arn: role,
                     aws_token_issuer: issuer,
+                    aws_organization_id: organization,
+                    aws_organization_path: organization_path,
                     shared_account,
                     ..EnrollmentRule::default()
                 }),
@@ -172,9 +197,17 @@ fn show(session: &Session, rule: Option<EnrollmentRule>) -> Result<(), Failure> 
 }
 
 fn proofs(rule: &EnrollmentRule) -> &'static str {
-    match rule.aws_token_issuer.as_str() {
-        "" => "caller identity",
-        _ => "web identity, caller identity",
+    match (rule.aws_organization_id.as_str(), rule.aws_token_issuer.as_str()) {
+        ("", "") => "caller identity",
+        ("", _) => "web identity, caller identity",
+        _ => "web identity",
+    }
+}
+
+fn organization(rule: &EnrollmentRule) -> &str {
+    match rule.aws_organization_path.as_str() {
+        "" => &rule.aws_organization_id,
+        path => path,
     }
 }
 
@@ -199,6 +232,7 @@ fn details(rule: &EnrollmentRule, now: OffsetDateTime) -> String {
         .with("Role", &rule.aws_role_arn)
         .with("Proofs", proofs(rule))
         .with("Issuer", &rule.aws_token_issuer)
+        .with("Organization", organization(rule))
         .with("Account", if rule.shared_account { "shared by tenants" } else { "this tenant's" })
         .with("Created", date_and_age(rule.create_time.as_ref(), now))
         .render()

@@ -16,7 +16,7 @@ use crate::{
     error::Error,
     mask::{Field, fields, populated},
     names::{EnrollmentRuleName, FleetName, check_id},
-    oidc::{Issuer, account_of_role},
+    oidc::{Issuer, account_of_role, is_organization, is_role_of_any_account, organization_path},
     store::{
         databases,
         enrollment_rules::{self, EnrollmentRuleRow},
@@ -26,7 +26,7 @@ use crate::{
 };
 
 const FIELDS: &[Field<EnrollmentRule>] = fields!(EnrollmentRule:
-    display_name, aws_role_arn, aws_token_issuer, shared_account,
+    display_name, aws_role_arn, aws_token_issuer, aws_organization_id, aws_organization_path, shared_account,
 );
 
 pub(super) struct EnrollmentRules {
@@ -59,6 +59,8 @@ impl EnrollmentRuleService for EnrollmentRules {
             display_name: given.display_name.clone(),
             aws_role_arn: given.aws_role_arn.clone(),
             aws_token_issuer: given.aws_token_issuer.clone(),
+            aws_organization_id: given.aws_organization_id.clone(),
+            aws_organization_path: given.aws_organization_path.trim_end_matches('/').to_owned(),
             shared_account: given.shared_account,
             created_at: call.now,
         };
@@ -120,14 +122,18 @@ async fn create(
     tenants::lock(db, &row.tenant_id).await?;
     let name = row.name();
     fleets::get(db, &FleetName { tenant: name.tenant.clone(), fleet: name.fleet.clone() }).await?;
-    databases::one_at_a_time(db, &format!("aws account {}", row.aws_account_id)).await?;
+    databases::one_at_a_time(
+        db,
+        &format!("aws account {}{}", row.aws_account_id, row.aws_organization_id),
+    )
+    .await?;
     if enrollment_rules::is_anothers(db, row).await? {
         return Err(Error::Precondition {
             reason: "AWS_ACCOUNT_OF_ANOTHER_TENANT",
             subject: name.to_string(),
             description: format!(
-                "the AWS account {} has rules of another tenant: delete those, or make all of them `shared_account`",
-                row.aws_account_id
+                "the AWS account or organization {}{} has rules of another tenant: delete those, or make all of them `shared_account`",
+                row.aws_account_id, row.aws_organization_id
             ),
         });
     }
@@ -156,9 +162,17 @@ async fn delete(
     Ok(response)
 }
 
-/// The account of a rule that is well formed.
+/// The account of a rule that is well formed; empty where it is for an organization.
 fn account(given: &EnrollmentRule) -> Result<String, Error> {
     display_name("enrollment_rule.display_name", &given.display_name)?;
+    if !given.aws_organization_id.is_empty() {
+        check_organization(given)?;
+        return Ok(String::new());
+    }
+    if !given.aws_organization_path.is_empty() {
+        let what = "it goes with an aws_organization_id";
+        return Err(Error::invalid("enrollment_rule.aws_organization_path", what));
+    }
     let role =
         account_of_role(&given.aws_role_arn).filter(|_| !given.aws_role_arn.contains(['*', '?']));
     let account = role.ok_or_else(|| {
@@ -175,12 +189,40 @@ fn account(given: &EnrollmentRule) -> Result<String, Error> {
     Ok(account.to_owned())
 }
 
+fn check_organization(given: &EnrollmentRule) -> Result<(), Error> {
+    let wrong = |field: &str, what| Err(Error::invalid(format!("enrollment_rule.{field}"), what));
+    if !is_organization(&given.aws_organization_id) {
+        return wrong("aws_organization_id", "it must be an organization's id, `o-…`");
+    }
+    let path = &given.aws_organization_path;
+    let begins_with = |parts: &Vec<&str>| parts.first() == Some(&&*given.aws_organization_id);
+    if !path.is_empty() && !organization_path(path).is_some_and(|parts| begins_with(&parts)) {
+        return wrong(
+            "aws_organization_path",
+            "it must be a path of this organization, `o-…/r-…/ou-…`",
+        );
+    }
+    if !is_role_of_any_account(&given.aws_role_arn) {
+        return wrong(
+            "aws_role_arn",
+            "in a rule for an organization it must be `arn:aws:iam::*:role/path/name`, without other wildcards",
+        );
+    }
+    if !given.aws_token_issuer.is_empty() {
+        let what = "a rule for an organization takes tokens of whatever issuer AWS runs for an account: leave it out";
+        return wrong("aws_token_issuer", what);
+    }
+    Ok(())
+}
+
 fn to_message(row: &EnrollmentRuleRow) -> EnrollmentRule {
     EnrollmentRule {
         name: row.name().to_string(),
         display_name: row.display_name.clone(),
         aws_role_arn: row.aws_role_arn.clone(),
         aws_token_issuer: row.aws_token_issuer.clone(),
+        aws_organization_id: row.aws_organization_id.clone(),
+        aws_organization_path: row.aws_organization_path.clone(),
         shared_account: row.shared_account,
         create_time: Some(to_proto(row.created_at)),
     }

@@ -1,10 +1,12 @@
 //! Issuers' keys: fetched by discovery, kept, and never asked for so often that a stranger's tokens could make us a nuisance.
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwapOption;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jsonwebtoken::DecodingKey;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -29,12 +31,18 @@ const IDLE: Duration = Duration::minutes(2);
 /// Most issuers at once: AWS has one for each account, and a provider hundreds of accounts.
 const MOST: usize = 4096;
 
+/// How many issuers that nobody named are met a second, beyond [`STRANGERS_AT_ONCE`]: fewer than find room in the time after
+/// which a stranger's place is given away.
+const STRANGERS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const STRANGERS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
 /// Keys of the issuers in use.
 pub struct KeySets {
     https: Https,
     clock: Clock,
     issuers: Mutex<HashMap<Issuer, Kept>>,
     fetches: TaskTracker,
+    strangers: DefaultDirectRateLimiter,
 }
 
 struct Kept {
@@ -64,7 +72,26 @@ struct LastAsked {
 impl KeySets {
     /// Nothing is fetched before a token asks for it.
     pub fn new(https: Https, clock: Clock) -> Self {
-        Self { https, clock, issuers: Mutex::default(), fetches: TaskTracker::new() }
+        let pace = Quota::per_second(STRANGERS).allow_burst(STRANGERS_AT_ONCE);
+        Self {
+            https,
+            clock,
+            issuers: Mutex::default(),
+            fetches: TaskTracker::new(),
+            strangers: RateLimiter::direct(pace),
+        }
+    }
+
+    /// Lets through an issuer that is known, or a new one that nobody named as long as not too many come.
+    ///
+    /// # Errors
+    /// [`OidcError::IssuersTooMany`].
+    pub fn may_meet(&self, issuer: &Issuer) -> Result<(), OidcError> {
+        let issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
+        if issuers.contains_key(issuer) || self.strangers.check().is_ok() {
+            return Ok(());
+        }
+        Err(OidcError::IssuersTooMany)
     }
 
     /// The key of a registered issuer by its id, for one way of signing.

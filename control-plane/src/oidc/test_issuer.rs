@@ -41,7 +41,7 @@ pub(crate) struct TestIssuer {
     pub(crate) asked: watch::Receiver<Vec<String>>,
     /// Answers wait until it says true.
     pub(crate) open: watch::Sender<bool>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// What its certificate is trusted by.
     pub(crate) root: CertificateDer<'static>,
     now: Arc<AtomicI64>,
@@ -66,7 +66,16 @@ pub(crate) fn ok(document: &Value) -> Reply {
 
 impl TestIssuer {
     pub(crate) async fn start() -> Self {
-        let names = vec!["localhost".to_owned(), OTHER_HOST.to_owned()];
+        Self::start_as("localhost", |port| format!("https://localhost:{port}")).await
+    }
+
+    /// One that is reached under this host's name only by who is led to [`TestIssuer::address`].
+    pub(crate) async fn start_at(host: &str) -> Self {
+        Self::start_as(host, |_| format!("https://{host}")).await
+    }
+
+    async fn start_as(host: &str, url: impl FnOnce(u16) -> String) -> Self {
+        let names = vec![host.to_owned(), OTHER_HOST.to_owned()];
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
         let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -77,7 +86,7 @@ impl TestIssuer {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let url = format!("https://localhost:{}", address.port());
+        let url = url(address.port());
         let published = Arc::new(Mutex::new(Published::good(&url)));
         let ((heard, asked), (open, opened)) = (watch::channel(Vec::new()), watch::channel(true));
         let mut serving = JoinSet::new();

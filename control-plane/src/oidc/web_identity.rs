@@ -92,6 +92,28 @@ pub fn account_of_role(arn: &str) -> Option<&str> {
     right.then_some(account)
 }
 
+/// Whether an ARN is that of a role in any account, `arn:aws:iam::*:role/path/name`.
+pub fn is_role_of_any_account(arn: &str) -> bool {
+    arn.matches('*').count() == 1
+        && arn.starts_with("arn:aws:iam::*:")
+        && account_of_role(&arn.replacen('*', "000000000000", 1)).is_some()
+}
+
+/// Whether a text is an organization's id, `o-…`.
+pub fn is_organization(id: &str) -> bool {
+    is_part(id, "o-")
+}
+
+/// The parts of a path in an organization, `o-…/r-…/ou-…`, with or without a slash at its end; none: it is none.
+pub fn organization_path(path: &str) -> Option<Vec<&str>> {
+    let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
+    let [organization, root, units @ ..] = parts.as_slice() else { return None };
+    let right = is_part(organization, "o-")
+        && is_part(root, "r-")
+        && units.iter().all(|unit| is_part(unit, "ou-"));
+    right.then_some(parts)
+}
+
 fn org_id(aws: &Map<String, Value>) -> Result<Option<String>, OidcError> {
     let Some(value) = aws.get("org_id") else { return Ok(None) };
     let id = value.as_str().filter(|id| is_part(id, "o-"));
@@ -102,14 +124,7 @@ fn ou_path(aws: &Map<String, Value>) -> Result<Vec<String>, OidcError> {
     let Some(value) = aws.get("ou_path") else { return Ok(Vec::new()) };
     let wrong = || wrong("ou_path", "a path of an organization, its root and units");
     let path = value.as_str().ok_or_else(wrong)?;
-    let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
-    let [organization, root, units @ ..] = parts.as_slice() else { return Err(wrong()) };
-    let right = is_part(organization, "o-")
-        && is_part(root, "r-")
-        && units.iter().all(|unit| is_part(unit, "ou-"));
-    if !right {
-        return Err(wrong());
-    }
+    let parts = organization_path(path).ok_or_else(wrong)?;
     Ok(parts.into_iter().map(str::to_owned).collect())
 }
 

@@ -5,6 +5,7 @@ use ekiden_proto::relay::v1::{AwsCallerIdentity, AwsWebIdentity};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::aws_organization::{self, admits};
 use crate::{
     app::App,
     challenges::Shown,
@@ -67,25 +68,62 @@ pub(super) async fn by_web_identity(
     let fleet = FleetName::parse("aws_web_identity.fleet", &proof.fleet)?;
     let shown = app.challenges.check(&proof.nonce, &fleet, csr.public_key_info(), now)?;
     let rules = rules(app, &fleet).await?;
-    let identity = verified(app, &rules, &proof.token, now).await?;
-    let expected = challenge(app, &proof.nonce, csr, &fleet);
-    if identity.request_tags.get(CHALLENGE_TAG) != Some(&expected) {
-        return Err(Error::Refused {
-            reason: "PROOF_OF_ANOTHER_CHALLENGE",
-            description: format!(
-                "the token's request tag {CHALLENGE_TAG} is not the one of this nonce, key, control plane and tenant"
-            ),
-        });
+    let tokens = Tokens {
+        token: &proof.token,
+        challenge: challenge(app, &proof.nonce, csr, &fleet),
+        audience: audience(app),
+        now,
+    };
+    let (identity, issuer) = verified(app, &rules, &tokens).await?;
+    tokens.check_challenge(&identity)?;
+    // A rule for the account itself comes before one for its organization.
+    let mut admitting: Vec<_> = rules.iter().filter(|rule| admits(rule, &identity)).collect();
+    admitting.sort_by_key(|rule| rule.aws_account_id.is_empty());
+    let rule = admitting.first().ok_or_else(|| not_admitted(&identity.role_arn))?;
+    if rule.aws_account_id.is_empty() {
+        aws_organization::check_owner(app, &identity.account, &fleet.tenant).await?;
     }
-    let rule = rules.iter().find(|rule| rule.aws_role_arn == identity.role_arn);
-    let rule = rule.ok_or_else(|| not_admitted(&identity.role_arn))?;
     let mut token = [0; 32];
-    let id = format!("{}\n{}", rule.aws_token_issuer, identity.jti);
+    let id = format!("{issuer}\n{}", identity.jti);
     token.copy_from_slice(
         aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes()).as_ref(),
     );
     let ends = identity.expires_at + oidc::LEEWAY;
     Ok((fleet, proven(rule, &shown, identity.role_arn.clone(), vec![(token, ends)])))
+}
+
+/// A web identity token and what it must be.
+pub(super) struct Tokens<'a> {
+    pub(super) token: &'a str,
+    challenge: String,
+    audience: String,
+    now: OffsetDateTime,
+}
+
+impl Tokens<'_> {
+    pub(super) fn expected<'a>(&'a self, issuer: &'a Issuer) -> Expected<'a> {
+        Expected {
+            issuer,
+            audience: &self.audience,
+            algorithms: &[Algorithm::Rs256, Algorithm::Es384],
+            now: self.now,
+            leeway: oidc::LEEWAY,
+            longest_life: TOKEN_LIFE,
+            needs_jti: true,
+        }
+    }
+
+    pub(super) fn check_challenge(&self, identity: &WebIdentity) -> Result<(), Error> {
+        if identity.request_tags.get(CHALLENGE_TAG) == Some(&self.challenge) {
+            return Ok(());
+        }
+        Err(Error::Refused {
+            reason: "PROOF_OF_ANOTHER_CHALLENGE",
+            description: format!(
+                "the token's request tag {CHALLENGE_TAG} is not the one of this nonce, key, control plane and tenant"
+            ),
+        })
+    }
 }
 
 /// Checks a signed `sts:GetCallerIdentity` by asking STS.
@@ -108,7 +146,9 @@ pub(super) async fn by_caller_identity(
     let rules = rules(app, &fleet).await?;
     let challenge = challenge(app, &proof.nonce, csr, &fleet);
     let caller = app.sts.caller(&signed, &challenge, &audience(app)).await?;
-    let rule = rules.iter().find(|rule| caller.matches_role(&rule.aws_role_arn));
+    let rule = rules.iter().find(|rule| {
+        rule.aws_organization_id.is_empty() && caller.matches_role(&rule.aws_role_arn)
+    });
     let rule = rule.ok_or_else(|| {
         not_admitted(&format!("{} of account {}", caller.role_name, caller.account))
     })?;
@@ -145,42 +185,32 @@ async fn rules(app: &App, fleet: &FleetName) -> Result<Vec<EnrollmentRuleRow>, E
     }
 }
 
-/// The identity in a token of one of the rules' issuers; no other issuer is ever asked for keys.
+/// The identity in a token and its issuer: one that a rule names, or AWS's own where a rule is for an organization. No other
+/// is ever asked for keys.
 async fn verified(
     app: &App,
     rules: &[EnrollmentRuleRow],
-    token: &str,
-    now: OffsetDateTime,
-) -> Result<WebIdentity, Error> {
+    tokens: &Tokens<'_>,
+) -> Result<(WebIdentity, String), Error> {
     let mut issuers: Vec<&str> = rules.iter().map(|r| r.aws_token_issuer.as_str()).collect();
     issuers.sort_unstable();
     issuers.dedup();
-    let audience = audience(app);
-    let mut refusal = OidcError::IssuerUnexpected;
     for issuer in issuers.into_iter().filter(|issuer| !issuer.is_empty()) {
-        let issuer = Issuer::new(issuer, None)?;
-        let expected = Expected {
-            issuer: &issuer,
-            audience: &audience,
-            algorithms: &[Algorithm::Rs256, Algorithm::Es384],
-            now,
-            leeway: oidc::LEEWAY,
-            longest_life: TOKEN_LIFE,
-            needs_jti: true,
-        };
-        match oidc::verify(&app.key_sets, token, &expected).await {
-            Ok(claims) => return Ok(WebIdentity::from_claims(&claims)?),
+        let registered = Issuer::new(issuer, None)?;
+        match oidc::verify(&app.key_sets, tokens.token, &tokens.expected(&registered)).await {
+            Ok(claims) => return Ok((WebIdentity::from_claims(&claims)?, issuer.to_owned())),
             Err(OidcError::IssuerUnexpected) => {}
-            Err(error) => {
-                refusal = error;
-                break;
-            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(refusal.into())
+    let of_organizations = rules.iter().any(|rule| !rule.aws_organization_id.is_empty());
+    match of_organizations {
+        true => aws_organization::verified(app, rules, tokens).await,
+        false => Err(OidcError::IssuerUnexpected.into()),
+    }
 }
 
-fn not_admitted(role: &str) -> Error {
+pub(super) fn not_admitted(role: &str) -> Error {
     Error::Refused {
         reason: "AWS_ROLE_NOT_ADMITTED",
         description: format!(

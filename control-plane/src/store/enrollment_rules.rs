@@ -18,13 +18,17 @@ pub struct EnrollmentRuleRow {
     pub enrollment_rule_id: String,
     /// What it is for.
     pub display_name: String,
-    /// Account of the role.
+    /// Account of the role; empty in a rule for an organization.
     pub aws_account_id: String,
     /// The role.
     pub aws_role_arn: String,
     /// The account's issuer of web identity tokens; empty: none is registered.
     pub aws_token_issuer: String,
-    /// Whether other tenants may have rules for the account.
+    /// The organization whose accounts are admitted; empty: the role's own account is.
+    pub aws_organization_id: String,
+    /// Part of the organization; empty: all of it.
+    pub aws_organization_path: String,
+    /// Whether other tenants may have rules for the account or organization.
     pub shared_account: bool,
     /// When it was made.
     pub created_at: OffsetDateTime,
@@ -49,8 +53,8 @@ pub async fn insert(db: &mut PgConnection, rule: &EnrollmentRuleRow) -> Result<b
     let done = sqlx::query!(
         "insert into enrollment_rules
             (tenant_id, fleet_id, enrollment_rule_id, display_name, aws_account_id, aws_role_arn, aws_token_issuer,
-             shared_account, created_at)
-         values ($1::text, $2::text, $3::text, $4, $5, $6, $7, $8, $9) on conflict do nothing",
+             aws_organization_id, aws_organization_path, shared_account, created_at)
+         values ($1::text, $2::text, $3::text, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing",
         rule.tenant_id,
         rule.fleet_id,
         rule.enrollment_rule_id,
@@ -58,6 +62,8 @@ pub async fn insert(db: &mut PgConnection, rule: &EnrollmentRuleRow) -> Result<b
         rule.aws_account_id,
         rule.aws_role_arn,
         rule.aws_token_issuer,
+        rule.aws_organization_id,
+        rule.aws_organization_path,
         rule.shared_account,
         rule.created_at
     )
@@ -66,7 +72,8 @@ pub async fn insert(db: &mut PgConnection, rule: &EnrollmentRuleRow) -> Result<b
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether an account is another tenant's, as the provider sees all; two that both share it do not exclude each other.
+/// Whether a rule's account or organization is another tenant's, as the provider sees all; two that both share it do not
+/// exclude each other.
 ///
 /// # Errors
 /// What the database says.
@@ -74,11 +81,33 @@ pub async fn is_anothers(db: &mut PgConnection, rule: &EnrollmentRuleRow) -> Res
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from enrollment_rules
-               where aws_account_id = $1 and tenant_id <> $2::text and not (shared_account and $3)
+               where aws_account_id = $1 and aws_organization_id = $4
+                 and tenant_id <> $2::text and not (shared_account and $3)
            ) as "found!""#,
         rule.aws_account_id,
         rule.tenant_id,
-        rule.shared_account
+        rule.shared_account,
+        rule.aws_organization_id
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Whether another tenant has a rule of its own for an account, as the provider sees all.
+///
+/// # Errors
+/// What the database says.
+pub async fn account_is_anothers(
+    db: &mut PgConnection,
+    account: &str,
+    tenant: &str,
+) -> Result<bool, Error> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from enrollment_rules where aws_account_id = $1 and tenant_id <> $2::text
+           ) as "found!""#,
+        account,
+        tenant
     )
     .fetch_one(db)
     .await?)
@@ -97,7 +126,7 @@ pub async fn list(
     Ok(sqlx::query_as!(
         EnrollmentRuleRow,
         "select r.tenant_id, r.fleet_id, r.enrollment_rule_id, r.display_name, r.aws_account_id, r.aws_role_arn,
-            r.aws_token_issuer, r.shared_account, r.created_at
+            r.aws_token_issuer, r.aws_organization_id, r.aws_organization_path, r.shared_account, r.created_at
          from enrollment_rules r join tenants t using (tenant_id)
          where r.tenant_id = $1 and r.fleet_id = $2 and t.deleted_at is null
            and ($3::text is null or r.enrollment_rule_id > $3)
@@ -123,7 +152,7 @@ pub async fn get(
     sqlx::query_as!(
         EnrollmentRuleRow,
         "select r.tenant_id, r.fleet_id, r.enrollment_rule_id, r.display_name, r.aws_account_id, r.aws_role_arn,
-            r.aws_token_issuer, r.shared_account, r.created_at
+            r.aws_token_issuer, r.aws_organization_id, r.aws_organization_path, r.shared_account, r.created_at
          from enrollment_rules r join tenants t using (tenant_id)
          where r.tenant_id = $1 and r.fleet_id = $2 and r.enrollment_rule_id = $3 and t.deleted_at is null",
         name.tenant,

@@ -23,11 +23,16 @@ const REGION: &str = "ap-northeast-1";
 const HOST: &str = "sts.ap-northeast-1.amazonaws.com";
 const ROLE: &str = "arn:aws:iam::123456789012:role/ekiden-relay";
 const AUDIENCE: &str = "spiffe://ekiden.internal";
+const STRANGER: &str = "0198c5d2-1111-7000-8000-000000000001.tokens.sts.global.api.aws";
+
+mod organizations;
 
 struct Aws {
     app: TestApp,
     sts: StandIn,
     issuer: TestIssuer,
+    /// AWS's issuer of an account that nobody registered.
+    stranger: TestIssuer,
 }
 
 /// A relay's key with a challenge for it.
@@ -42,28 +47,36 @@ impl Aws {
     async fn start() -> Self {
         let ca = Ca::new();
         let (sts, issuer) = (StandIn::start(&ca, &[HOST]).await, TestIssuer::start().await);
+        let stranger = TestIssuer::start_at(STRANGER).await;
         let mut roots = ca.roots();
         roots.add(issuer.root.clone()).unwrap();
-        let https = Https::new(roots, &[(HOST.to_owned(), sts.address)]).unwrap();
+        roots.add(stranger.root.clone()).unwrap();
+        let instead = [(HOST.to_owned(), sts.address), (STRANGER.to_owned(), stranger.address)];
+        let https = Https::new(roots, &instead).unwrap();
         let app = TestApp::start_beside(Clock::system(), https).await;
         for tenant in ["acme", "globex"] {
             customer(&app, tenant).await;
         }
-        let world = Self { app, sts, issuer };
+        let world = Self { app, sts, issuer, stranger };
         world.rule("acme", "relays", ROLE, false).await.unwrap();
         world
     }
 
     async fn rule(&self, tenant: &str, id: &str, role: &str, shared: bool) -> Result<(), Status> {
+        let rule = EnrollmentRule {
+            aws_role_arn: role.to_owned(),
+            aws_token_issuer: self.issuer.issuer.url().to_owned(),
+            shared_account: shared,
+            ..Default::default()
+        };
+        self.new_rule(tenant, id, rule).await
+    }
+
+    async fn new_rule(&self, tenant: &str, id: &str, rule: EnrollmentRule) -> Result<(), Status> {
         let request = CreateEnrollmentRuleRequest {
             parent: format!("tenants/{tenant}/fleets/tokyo"),
             enrollment_rule_id: id.to_owned(),
-            enrollment_rule: Some(EnrollmentRule {
-                aws_role_arn: role.to_owned(),
-                aws_token_issuer: self.issuer.issuer.url().to_owned(),
-                shared_account: shared,
-                ..Default::default()
-            }),
+            enrollment_rule: Some(rule),
             ..Default::default()
         };
         let path = "EnrollmentRuleService/CreateEnrollmentRule";
