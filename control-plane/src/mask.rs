@@ -3,6 +3,10 @@ use prost_types::FieldMask;
 
 use crate::error::Error;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 /// A field that callers may change; made by [`fields!`].
 pub struct Field<M> {
     /// Its path, at most one level deep: `tls`, `tls.server_name`.

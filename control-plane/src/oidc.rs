@@ -27,6 +27,9 @@ pub use claims::Claims;
 pub use error::OidcError;
 pub use issuer::Issuer;
 pub use key_sets::KeySets;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use key_sets::fuzzing;
 pub use verify::{Expected, LEEWAY, aws_issuer, unproven, verify};
 pub use web_identity::{
     WebIdentity, account_of_role, is_organization, is_role_of_any_account, organization_path,

@@ -19,6 +19,9 @@ use crate::names::RelayName;
 
 pub mod authorities;
 mod csr;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 pub mod rotation;
 

@@ -16,6 +16,9 @@ use crate::{
 mod answer;
 mod caller;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod proof;
 mod regions;

@@ -20,6 +20,10 @@ use crate::{
     https::{Https, HttpsError},
 };
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 /// How long keys count without asking again.
 const FRESH: Duration = Duration::hours(1);
 /// How long they count while the issuer cannot be asked.
