@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint bench prepare build sql
+.PHONY: help demo test lint fuzz bench prepare build sql
 
 help: ## Shows this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -31,8 +31,13 @@ endif
 
 lint: ## Checks format, lints, the contracts' style and the project's own rules
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@tests/rules.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fuzz: ## Feeds the parsers what libFuzzer thinks of (EKIDEN_FUZZ_SECONDS: for how long each; 20)
+	@tests/prepare.sh compiler
+	@fuzz/run
 
 bench: ## Measures Ekiden beside its peers on this machine (installs them; takes a quarter of an hour)
 	@tests/prepare.sh postgres python peers

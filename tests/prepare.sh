@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes ready what tests, demo and benchmarks need: prepare.sh [postgres] [python] [peers] [sql].
+# Makes ready what tests, demo and benchmarks need: prepare.sh [postgres] [python] [peers] [compiler] [sql].
 # Installs only what is missing; without the rights to do so it says what to run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,6 +36,11 @@ postgres() {
 python() {
     command -v python3 >/dev/null && python3 -c 'import venv, ensurepip' 2>/dev/null || install python3 python3-venv
     tests/python/venv.sh
+}
+
+# libFuzzer is C++.
+compiler() {
+    command -v c++ >/dev/null || install g++
 }
 
 peers() {
@@ -81,7 +86,7 @@ sql() {
 
 for part in "$@"; do
     case $part in
-    postgres | python | peers | sql) "$part" ;;
+    postgres | python | peers | compiler | sql) "$part" ;;
     *) say "no such part: $part" && exit 64 ;;
     esac
 done
