@@ -44,6 +44,8 @@ Examples:
         /// Free label, `key=value`; may be given several times.
         #[arg(long, value_name = "KEY=VALUE")]
         metadata: Vec<Label>,
+        #[command(flatten)]
+        agents: Agents,
     },
     /// Shows one, without its value.
     #[command(after_help = "Examples:\n  ekidenctl access-key get sysdig")]
@@ -60,7 +62,7 @@ Examples:
         #[arg(long, default_value_t)]
         limit: usize,
     },
-    /// Changes its display name or labels.
+    /// Changes its display name, labels, or what the vendor grants with it.
     #[command(
         after_help = "Examples:\n  ekidenctl access-key update sysdig --display-name 'Sysdig US4' --metadata owner=secops"
     )]
@@ -73,6 +75,8 @@ Examples:
         /// Free label, `key=value`; may be given several times; replaces all labels.
         #[arg(long, value_name = "KEY=VALUE")]
         metadata: Vec<Label>,
+        #[command(flatten)]
+        agents: Agents,
         /// Only if it is still what was read with this etag.
         #[arg(long, default_value = "", hide_default_value = true)]
         etag: String,
@@ -150,6 +154,17 @@ Examples:
     },
 }
 
+/// What the vendor grants with a key; kept and shown, the vendor enforces it.
+#[derive(Debug, Args)]
+pub struct Agents {
+    /// Agents that the vendor lets use it; 0: no limit is known.
+    #[arg(long, value_name = "COUNT")]
+    agent_limit: Option<u32>,
+    /// Agents that the vendor reserves for it.
+    #[arg(long, value_name = "COUNT")]
+    agent_reservation: Option<u32>,
+}
+
 /// Where the value comes from; never an argument, for every process on the machine can read those.
 #[derive(Debug, Args)]
 pub struct Value {
@@ -172,7 +187,7 @@ fn client(session: &Session) -> AccessKeyServiceClient<Wire> {
 pub(super) async fn run(verb: AccessKeyVerb, session: &Session) -> Result<(), Failure> {
     let name = |given: &str| session.names.resolve(Kind::AccessKey, given, None);
     match verb {
-        AccessKeyVerb::Create { id, value, display_name, metadata } => {
+        AccessKeyVerb::Create { id, value, display_name, metadata, agents } => {
             let request = CreateAccessKeyRequest {
                 parent: session.names.one_tenant()?,
                 access_key_id: id,
@@ -180,6 +195,8 @@ pub(super) async fn run(verb: AccessKeyVerb, session: &Session) -> Result<(), Fa
                     display_name,
                     value: value.read()?,
                     metadata: labels(metadata),
+                    agent_limit: agents.agent_limit.unwrap_or_default(),
+                    agent_reservation: agents.agent_reservation.unwrap_or_default(),
                     ..AccessKey::default()
                 }),
                 request_id: session.request_id(),
@@ -197,7 +214,7 @@ pub(super) async fn run(verb: AccessKeyVerb, session: &Session) -> Result<(), Fa
             show(session, answer.access_key)
         }
         AccessKeyVerb::List { limit } => list(session, limit).await,
-        AccessKeyVerb::Update { name: given, display_name, metadata, etag } => {
+        AccessKeyVerb::Update { name: given, display_name, metadata, agents, etag } => {
             let mut paths = Vec::new();
             if display_name.is_some() {
                 paths.push("display_name");
@@ -205,16 +222,24 @@ pub(super) async fn run(verb: AccessKeyVerb, session: &Session) -> Result<(), Fa
             if !metadata.is_empty() {
                 paths.push("metadata");
             }
+            if agents.agent_limit.is_some() {
+                paths.push("agent_limit");
+            }
+            if agents.agent_reservation.is_some() {
+                paths.push("agent_reservation");
+            }
             if paths.is_empty() {
                 return Err(Failure::usage(
                     "nothing to change",
-                    "give `--display-name` or `--metadata`; `set-value`, `enable` and `disable` are commands of their own",
+                    "give `--display-name`, `--metadata`, `--agent-limit` or `--agent-reservation`; `set-value`, `enable` and `disable` are commands of their own",
                 ));
             }
             let access_key = AccessKey {
                 name: name(&given)?,
                 display_name: display_name.unwrap_or_default(),
                 metadata: labels(metadata),
+                agent_limit: agents.agent_limit.unwrap_or_default(),
+                agent_reservation: agents.agent_reservation.unwrap_or_default(),
                 etag,
                 ..AccessKey::default()
             };
@@ -300,6 +325,14 @@ fn show(session: &Session, access_key: Option<AccessKey>) -> Result<(), Failure>
     session.printer.message(&access_key, || details(&access_key, session.printer.now))
 }
 
+fn agents(access_key: &AccessKey) -> String {
+    match (access_key.agent_limit, access_key.agent_reservation) {
+        (0, 0) => String::new(),
+        (0, reserved) => format!("{reserved} reserved at the vendor"),
+        (limit, reserved) => format!("at most {limit}, {reserved} reserved at the vendor"),
+    }
+}
+
 fn state(access_key: &AccessKey) -> &'static str {
     if access_key.enabled == Some(false) { "disabled" } else { "enabled" }
 }
@@ -328,6 +361,7 @@ fn details(access_key: &AccessKey, now: OffsetDateTime) -> String {
         .with("State", state(access_key))
         .with("Version", access_key.version.to_string())
         .with("Fingerprint", &access_key.fingerprint)
+        .with("Agents", agents(access_key))
         .with("Metadata", labels.join("\n"))
         .with("Created", date_and_age(access_key.create_time.as_ref(), now))
         .with("Changed", date_and_age(access_key.update_time.as_ref(), now))

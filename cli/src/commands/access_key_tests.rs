@@ -21,6 +21,8 @@ fn access_keys_are_shown_without_their_value() {
         create_time: at(86_400 * 3),
         update_time: at(60),
         disable_time: at(60),
+        agent_limit: 500,
+        agent_reservation: 50,
         ..AccessKey::default()
     };
     let other = AccessKey {

@@ -32,7 +32,12 @@ use crate::{
 mod rotation;
 mod sealing;
 
-const FIELDS: &[Field<AccessKey>] = fields!(AccessKey: display_name, value, enabled, metadata);
+const FIELDS: &[Field<AccessKey>] = fields!(AccessKey:
+    display_name, value, enabled, metadata, agent_limit, agent_reservation,
+);
+
+/// More agents than any vendor lets in by one key.
+const MOST_AGENTS: i32 = 1_000_000;
 
 pub(super) struct AccessKeys {
     app: Arc<App>,
@@ -184,6 +189,8 @@ async fn create(
         access_key_id: name.access_key.clone(),
         display_name: given.display_name.clone(),
         metadata: given.metadata.clone(),
+        agent_limit: agents("access_key.agent_limit", given.agent_limit)?,
+        agent_reservation: agents("access_key.agent_reservation", given.agent_reservation)?,
         current_version: value.version,
         last_version: value.version,
         fingerprint: value.fingerprint.clone(),
@@ -219,8 +226,11 @@ async fn update(
     let changed = mask.changed(&before, &after);
     if !changed.is_empty() {
         let was_enabled = row.disabled_at.is_none();
+        check_agents(&after)?;
         row.display_name = after.display_name;
         row.metadata = after.metadata;
+        row.agent_limit = agents("access_key.agent_limit", after.agent_limit)?;
+        row.agent_reservation = agents("access_key.agent_reservation", after.agent_reservation)?;
         row.disabled_at = if enabled { None } else { row.disabled_at.or(Some(call.now)) };
         row.version += 1;
         row.updated_at = call.now;
@@ -276,7 +286,22 @@ async fn delete(
 fn check(given: &AccessKey) -> Result<(), Error> {
     check_value("access_key.value", &given.value)?;
     display_name("access_key.display_name", &given.display_name)?;
+    check_agents(given)?;
     check_metadata(given)
+}
+
+/// A number of agents as it is stored.
+fn agents(field: &'static str, count: u32) -> Result<i32, Error> {
+    let wrong = || Error::invalid(field, "it must be at most 1,000,000");
+    i32::try_from(count).ok().filter(|count| *count <= MOST_AGENTS).ok_or_else(wrong)
+}
+
+fn check_agents(key: &AccessKey) -> Result<(), Error> {
+    if key.agent_limit > 0 && key.agent_reservation > key.agent_limit {
+        let what = "it is above agent_limit: the vendor cannot reserve more agents than it lets in";
+        return Err(Error::invalid("access_key.agent_reservation", what));
+    }
+    Ok(())
 }
 
 fn check_masked(given: &AccessKey, mask: &Mask<AccessKey>) -> Result<(), Error> {
@@ -321,6 +346,8 @@ fn to_message(row: &AccessKeyRow) -> AccessKey {
         value: String::new(),
         enabled: Some(row.disabled_at.is_none()),
         metadata: row.metadata.clone(),
+        agent_limit: row.agent_limit.unsigned_abs(),
+        agent_reservation: row.agent_reservation.unsigned_abs(),
         version: row.current_version.unsigned_abs(),
         fingerprint: row.fingerprint.clone(),
         create_time: Some(to_proto(row.created_at)),

@@ -17,6 +17,10 @@ pub struct AccessKeyRow {
     pub display_name: String,
     /// Free labels.
     pub metadata: BTreeMap<String, String>,
+    /// Agents that the vendor lets use it; 0: not known.
+    pub agent_limit: i32,
+    /// Agents that the vendor reserves for it.
+    pub agent_reservation: i32,
     /// Number of the version that relays use.
     pub current_version: i64,
     /// Highest number that a version ever had.
@@ -51,6 +55,8 @@ struct Record {
     access_key_id: String,
     display_name: String,
     metadata: String,
+    agent_limit: i32,
+    agent_reservation: i32,
     current_version: i64,
     last_version: i64,
     fingerprint: String,
@@ -70,6 +76,8 @@ impl TryFrom<Record> for AccessKeyRow {
             display_name: record.display_name,
             metadata: serde_json::from_str(&record.metadata)
                 .map_err(|e| Error::Internal(e.into()))?,
+            agent_limit: record.agent_limit,
+            agent_reservation: record.agent_reservation,
             current_version: record.current_version,
             last_version: record.last_version,
             fingerprint: record.fingerprint,
@@ -88,8 +96,8 @@ impl TryFrom<Record> for AccessKeyRow {
 pub async fn get(db: &mut PgConnection, name: &AccessKeyName) -> Result<AccessKeyRow, Error> {
     sqlx::query_as!(
         Record,
-        r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.current_version,
-            k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
+        r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.agent_limit,
+            k.agent_reservation, k.current_version, k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
          from access_keys k join tenants t using (tenant_id)
          where k.tenant_id = $1 and k.access_key_id = $2 and t.deleted_at is null"#,
         name.tenant,
@@ -114,8 +122,8 @@ pub async fn list(
     let (after_tenant, after_id) = after.map(|(t, i)| (t.as_str(), i.as_str())).unzip();
     sqlx::query_as!(
         Record,
-        r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.current_version,
-            k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
+        r#"select k.tenant_id, k.access_key_id, k.display_name, k.metadata::text as "metadata!", k.agent_limit,
+            k.agent_reservation, k.current_version, k.last_version, k.fingerprint, k.version, k.created_at, k.updated_at, k.disabled_at
          from access_keys k join tenants t using (tenant_id)
          where t.deleted_at is null
            and ($1::text is null or k.tenant_id = $1)
@@ -142,8 +150,8 @@ pub async fn insert(db: &mut PgConnection, key: &AccessKeyRow) -> Result<bool, E
     let done = sqlx::query!(
         "insert into access_keys
             (tenant_id, access_key_id, display_name, metadata, current_version, last_version, fingerprint, version,
-             created_at, updated_at, disabled_at)
-         values ($1::text, $2::text, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11)
+             created_at, updated_at, disabled_at, agent_limit, agent_reservation)
+         values ($1::text, $2::text, $3, ($4::text)::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          on conflict do nothing",
         key.tenant_id,
         key.access_key_id,
@@ -155,7 +163,9 @@ pub async fn insert(db: &mut PgConnection, key: &AccessKeyRow) -> Result<bool, E
         key.version,
         key.created_at,
         key.updated_at,
-        key.disabled_at
+        key.disabled_at,
+        key.agent_limit,
+        key.agent_reservation
     )
     .execute(db)
     .await?;
@@ -170,7 +180,7 @@ pub async fn update(db: &mut PgConnection, key: &AccessKeyRow) -> Result<(), Err
     sqlx::query!(
         "update access_keys
          set display_name = $3, metadata = ($4::text)::jsonb, current_version = $5, last_version = $6, fingerprint = $7,
-             version = $8, updated_at = $9, disabled_at = $10
+             version = $8, updated_at = $9, disabled_at = $10, agent_limit = $11, agent_reservation = $12
          where tenant_id = $1 and access_key_id = $2",
         key.tenant_id,
         key.access_key_id,
@@ -181,7 +191,9 @@ pub async fn update(db: &mut PgConnection, key: &AccessKeyRow) -> Result<(), Err
         key.fingerprint,
         key.version,
         key.updated_at,
-        key.disabled_at
+        key.disabled_at,
+        key.agent_limit,
+        key.agent_reservation
     )
     .execute(db)
     .await?;

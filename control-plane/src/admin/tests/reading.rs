@@ -180,3 +180,41 @@ async fn what_is_in_use_is_not_deleted_and_a_deleted_tenant_comes_back_whole() {
     let _: UndeleteTenantResponse = world.call("TenantService/UndeleteTenant", back).await.unwrap();
     assert_eq!(page(&world, 10, "").await.unwrap().collectors.len(), 1);
 }
+
+#[tokio::test]
+async fn what_the_vendor_grants_with_a_key_is_kept_and_must_make_sense() {
+    let world = World::start().await;
+    world.tenant("acme").await;
+    let mut request = create_access_key("acme", "main", "the-secret");
+    let given = request.access_key.as_mut().unwrap();
+    (given.agent_limit, given.agent_reservation) = (500, 50);
+    let made: CreateAccessKeyResponse =
+        world.call("AccessKeyService/CreateAccessKey", request.clone()).await.unwrap();
+    let made = made.access_key.unwrap();
+    assert_eq!((made.agent_limit, made.agent_reservation), (500, 50));
+
+    let update = async |agent_limit, agent_reservation, paths: &[&str]| {
+        let access_key = AccessKey {
+            name: made.name.clone(),
+            agent_limit,
+            agent_reservation,
+            ..AccessKey::default()
+        };
+        let request = UpdateAccessKeyRequest {
+            access_key: Some(access_key),
+            update_mask: mask(paths),
+            ..Default::default()
+        };
+        world.call::<_, UpdateAccessKeyResponse>("AccessKeyService/UpdateAccessKey", request).await
+    };
+    let limit = &["agent_limit"];
+    let below = update(49, 0, limit).await.unwrap_err();
+    assert_eq!(fields(&below), ["access_key.agent_reservation"]);
+    let huge = update(1_000_001, 0, limit).await.unwrap_err();
+    assert_eq!(fields(&huge), ["access_key.agent_limit"]);
+    let unlimited = update(0, 0, limit).await.unwrap().access_key.unwrap();
+    assert_eq!((unlimited.agent_limit, unlimited.agent_reservation), (0, 50));
+    let both = update(60, 60, &["agent_limit", "agent_reservation"]).await.unwrap();
+    let both = both.access_key.unwrap();
+    assert_eq!((both.agent_limit, both.agent_reservation, both.version), (60, 60, 1));
+}
