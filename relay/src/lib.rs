@@ -4,6 +4,7 @@
 //! them in one step. What happened flows back as health reports.
 //!
 //! - [`apply`]: carries out what is wanted: check, swap, remember, report.
+//! - [`aws_error`]: what AWS said, in one line.
 //! - [`channel`]: connections to the control plane.
 //! - [`clock`]: the only place that reads the time.
 //! - [`collector`]: reaches collectors: addresses, failover, TLS, keys.
@@ -31,6 +32,7 @@
 //! - [`state_dir`]: the relay's folder on disk.
 
 pub mod apply;
+pub mod aws_error;
 pub mod channel;
 pub mod clock;
 pub mod collector;

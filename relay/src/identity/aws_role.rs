@@ -10,7 +10,7 @@ use aws_config::{
     timeout::TimeoutConfig,
 };
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
-use aws_sdk_sts::{error::DisplayErrorContext, types::Tag};
+use aws_sdk_sts::types::Tag;
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
@@ -18,6 +18,8 @@ use aws_sigv4::{
 use ekiden_proto::relay::v1::{AwsCallerIdentity, AwsWebIdentity, enroll_request::Proof};
 use time::{OffsetDateTime, format_description::FormatItem, macros::format_description};
 use tokio::sync::OnceCell;
+
+use crate::{aws_error::what_aws_said, error_chain::chain};
 
 /// A call to STS or to where credentials come from, with the SDK's own retries.
 const CALL: Duration = Duration::from_secs(10);
@@ -143,7 +145,7 @@ impl AwsRole {
             .tags(tag.map_err(|error| no_token(error.to_string()))?)
             .send()
             .await
-            .map_err(|error| no_token(DisplayErrorContext(error).to_string()))?;
+            .map_err(|error| no_token(what_aws_said(&error)))?;
         let token = answer.web_identity_token.ok_or_else(|| no_token("it is empty".to_owned()))?;
         let Challenge { fleet, nonce, .. } = challenge;
         Ok(Proof::AwsWebIdentity(AwsWebIdentity { fleet, nonce, token }))
@@ -158,10 +160,8 @@ impl AwsRole {
         let region = config.region().ok_or(AwsRoleError::NoRegion)?.to_string();
         let none = |why: &str| AwsRoleError::NoCredentials(why.to_owned());
         let provider = config.credentials_provider().ok_or_else(|| none("none are configured"))?;
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|error| none(&DisplayErrorContext(error).to_string()))?;
+        let credentials =
+            provider.provide_credentials().await.map_err(|error| none(&chain(&error)))?;
         let session_token = credentials.session_token().ok_or(AwsRoleError::NotOfARole)?.to_owned();
         let signature = signed(&credentials, &region, &challenge, now)?;
         let amz_date =

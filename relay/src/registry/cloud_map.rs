@@ -8,7 +8,7 @@ use aws_config::{
 };
 use aws_sdk_servicediscovery::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::{
         deregister_instance::DeregisterInstanceError, register_instance::RegisterInstanceError,
     },
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{Record, Registry, RegistryError};
+use crate::aws_error::what_aws_said;
 
 /// An operation that takes longer is asked for again later.
 const OPERATION: Duration = Duration::from_secs(60);
@@ -123,7 +124,7 @@ impl CloudMap {
                 RegisterInstanceError::InvalidInput(_)
                 | RegisterInstanceError::ServiceNotFound(_)
                 | RegisterInstanceError::ResourceLimitExceeded(_),
-            ) => Err(RegistryError::Refused(what_it_said(&error))),
+            ) => Err(RegistryError::Refused(what_aws_said(&error))),
             _ => Err(other(&error)),
         }
     }
@@ -146,7 +147,7 @@ impl CloudMap {
                 | DeregisterInstanceError::ServiceNotFound(_),
             ) => Ok(Asked::Done),
             Some(DeregisterInstanceError::InvalidInput(_)) => {
-                Err(RegistryError::Refused(what_it_said(&error)))
+                Err(RegistryError::Refused(what_aws_said(&error)))
             }
             _ => Err(other(&error)),
         }
@@ -206,7 +207,7 @@ impl CloudMap {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(error = %DisplayErrorContext(&error), "A Cloud Map operation could not be looked at");
+                    tracing::debug!(error = %what_aws_said(&error), "A Cloud Map operation could not be looked at");
                 }
             }
             let pause = pause();
@@ -240,21 +241,15 @@ fn under_way(id: Option<&str>) -> Asked {
     id.map_or(Asked::Busy, |id| Asked::Operation { id: id.to_owned(), ours: false })
 }
 
-fn what_it_said(error: &impl ProvideErrorMetadata) -> String {
-    let code = error.code().unwrap_or("unknown error");
-    error.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
-}
-
 fn other<E>(error: &SdkError<E>) -> RegistryError
 where
-    SdkError<E>: ProvideErrorMetadata + std::error::Error,
+    SdkError<E>: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error.code() {
         Some(
             "AccessDeniedException" | "UnrecognizedClientException" | "InvalidSignatureException",
-        ) => RegistryError::Refused(what_it_said(error)),
-        Some(_) => RegistryError::Unavailable(what_it_said(error)),
-        None => RegistryError::Unavailable(DisplayErrorContext(error).to_string()),
+        ) => RegistryError::Refused(what_aws_said(error)),
+        _ => RegistryError::Unavailable(what_aws_said(error)),
     }
 }
 

@@ -141,6 +141,17 @@ async fn a_role_that_nothing_admits_is_told_by_each_way_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn what_sts_answers_is_told_in_its_own_words_and_no_others() {
+    let control_plane = FakeControlPlane::start().await;
+    let (role, _serving) = Sts::default().serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let told = start(&control_plane, folder.path(), role, None).told().await;
+    let words =
+        "STS gave no web identity token (OutboundWebIdentityFederationDisabled: switch it on); by";
+    assert!(told.contains(words), "{told}");
+}
+
+#[tokio::test]
 async fn credentials_that_are_no_roles_prove_nothing() {
     let control_plane = FakeControlPlane::start().await;
     control_plane.change(|behaviour| behaviour.admits = Some(Way::CallerIdentity));
