@@ -186,9 +186,14 @@ pub fn noun(name: &str) -> Option<&'static str> {
     Kind::ALL.into_iter().find(|kind| kind.collections() == collections).map(Kind::noun)
 }
 
-/// A name as short as it can be in lists: without what `parent` says already. `tenants/-` says nothing.
+/// A name as short as it can be in lists: without what `parent` says already. `tenants/-` says nothing. What is no name of
+/// a resource, as actors may be (an AWS role, the subject of a login), stays whole.
 #[must_use]
 pub fn short<'a>(name: &'a str, parent: &str) -> std::borrow::Cow<'a, str> {
+    let root = name.split('/').next();
+    if Kind::ALL.iter().all(|kind| kind.collections().first().copied() != root) {
+        return name.into();
+    }
     let mut parts = name.split('/');
     let mut given = parent.split('/');
     let mut ids = Vec::new();
@@ -294,6 +299,14 @@ mod tests {
         assert_eq!(short("tenants/acme/fleets/f/relays/r", "tenants/acme/fleets/-"), "f/r");
         assert_eq!(short("tenants/acme/fleets/f/relays/r", "tenants/acme/fleets/f"), "r");
         assert_eq!(short("apiTokens/1", ""), "1");
+        for actor in [
+            "controlPlane",
+            "arn:aws:iam::111122223333:role/ekiden-relay",
+            "arn:aws:iam::111122223333:role/telemetry/ekiden-relay",
+            "oidc/login.example.com/anna",
+        ] {
+            assert_eq!(short(actor, ""), actor);
+        }
         assert_eq!(noun("tenants/acme/accessKeys/k"), Some("access-key"));
         assert_eq!(noun("things/1"), None);
     }
