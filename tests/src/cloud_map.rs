@@ -4,7 +4,7 @@
 //! - [`state`]: namespaces, services, instances, operations.
 //! - [`faults`]: errors that AWS returns, and those injected.
 //! - `api`: the actions, from JSON to state and back.
-//! - `signature`: AWS Signature Version 4.
+//! - `signature`: what is not signed as it should be.
 mod api;
 pub mod faults;
 mod signature;
@@ -21,7 +21,7 @@ use std::{
 use axum::{
     Router,
     extract::State as Extract,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -33,13 +33,6 @@ pub use self::{
     state::{DnsView, State},
 };
 use crate::harness::wait::TimedOut;
-
-/// Access key id that callers must use.
-pub const ACCESS_KEY_ID: &str = "AKIAEKIDENWORLD00001";
-/// Secret that goes with [`ACCESS_KEY_ID`].
-pub const SECRET_ACCESS_KEY: &str = "the-world-s-own-secret-access-key-000001";
-/// Region that callers must sign for.
-pub const REGION: &str = "ap-northeast-1";
 
 /// One call as it came, for assertions.
 #[derive(Clone, Debug)]
@@ -183,12 +176,12 @@ impl View {
 }
 
 /// Serves one call: checks its signature, then faults, then the action.
-async fn call(Extract(shared): Extract<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn call(Extract(shared): Extract<Arc<Shared>>, head: Parts, body: Bytes) -> Response {
     let target =
-        headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        head.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let action = target.strip_prefix("Route53AutoNaming_v20170314.").unwrap_or_default().to_owned();
     let request: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let answer = answer(&shared, &headers, &body, &action, &request);
+    let answer = answer(&shared, &head, &body, &action, &request);
     let error = answer.as_ref().err().map(|error| error.name.clone());
     lock(&shared.calls).push(Call { action, request, error, at: Instant::now() });
     shared.changed.send_modify(|count| *count += 1);
@@ -206,12 +199,12 @@ async fn call(Extract(shared): Extract<Arc<Shared>>, headers: HeaderMap, body: B
 
 fn answer(
     shared: &Shared,
-    headers: &HeaderMap,
+    head: &Parts,
     body: &[u8],
     action: &str,
     request: &Value,
 ) -> Result<Value, ApiError> {
-    signature::check(headers, body)?;
+    signature::check(head, body)?;
     if let Some(error) = faults::next(&mut lock(&shared.faults), action) {
         return Err(error);
     }

@@ -16,6 +16,8 @@ use axum::{
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
+use crate::task_role::ACCOUNT;
+
 /// How the endpoint treats questions about one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -83,7 +85,7 @@ async fn describe(State(tasks): State<Tasks>, Path(id): Path<String>) -> Respons
         Mode::Fail => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
     let region = task.zone.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
-    let account = format!("arn:aws:ecs:{region}:123456789012");
+    let account = format!("arn:aws:ecs:{region}:{ACCOUNT}");
     let body = json!({
         "Cluster": "relays",
         "TaskARN": format!("{account}:task/relays/{id}"),

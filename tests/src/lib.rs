@@ -6,6 +6,8 @@
 //! - [`cloud_map`]: AWS Cloud Map's API and state.
 //! - [`dns`]: the VPC's resolver, answering from that state as Route 53 does.
 //! - [`ecs_metadata`]: the ECS task metadata endpoint.
+//! - [`task_role`]: the role that the world's tasks run under.
+//! - [`sigv4`]: the signatures that all of AWS checks.
 //! - [`hostile_control_plane`]: says to relays what the real one never would.
 //! - [`otlp_sink`]: receives Ekiden's own traces and metrics.
 //! - [`workloads`]: clients that find relays by DNS and send through them.
@@ -18,5 +20,7 @@ pub mod ecs_metadata;
 pub mod harness;
 pub mod hostile_control_plane;
 pub mod otlp_sink;
+pub mod sigv4;
+pub mod task_role;
 pub mod vendor_collector;
 pub mod workloads;

@@ -6,6 +6,7 @@ use super::{
     ApiError,
     state::{Attributes, Change, Operation, Service, State},
 };
+use crate::task_role::{ACCOUNT, REGION};
 
 /// Carries out one action.
 pub(super) fn act(
@@ -222,7 +223,7 @@ fn page(request: &Value, all: Vec<Value>, name: &str) -> Value {
 fn describe(service: &Service) -> Value {
     json!({
         "Id": service.id,
-        "Arn": format!("arn:aws:servicediscovery:{}:123456789012:service/{}", super::REGION, service.id),
+        "Arn": format!("arn:aws:servicediscovery:{REGION}:{ACCOUNT}:service/{}", service.id),
         "Name": service.name,
         "NamespaceId": service.namespace,
         "Type": "DNS_HTTP",

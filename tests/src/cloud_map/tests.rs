@@ -11,7 +11,8 @@ use aws_sdk_servicediscovery::{
     },
 };
 
-use super::{ACCESS_KEY_ID, ApiError, CloudMap, Fault, REGION, SECRET_ACCESS_KEY};
+use super::{ApiError, CloudMap, Fault};
+use crate::task_role::{CREDENTIALS, REGION};
 
 const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -24,7 +25,13 @@ fn client(cloud_map: &CloudMap, secret: &str) -> Client {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(cloud_map.url())
-        .credentials_provider(Credentials::new(ACCESS_KEY_ID, secret, None, None, "tests"))
+        .credentials_provider(Credentials::new(
+            CREDENTIALS.access_key_id,
+            secret,
+            Some(CREDENTIALS.session_token.to_owned()),
+            None,
+            "tests",
+        ))
         .retry_config(RetryConfig::disabled())
         .build();
     Client::from_conf(config)
@@ -58,7 +65,7 @@ fn register(
 #[tokio::test]
 async fn the_aws_sdk_makes_a_service_registers_lists_and_deregisters() -> anyhow::Result<()> {
     let cloud_map = start(Duration::from_millis(20)).await?;
-    let client = client(&cloud_map, SECRET_ACCESS_KEY);
+    let client = client(&cloud_map, CREDENTIALS.secret);
     let made =
         client.create_private_dns_namespace().name("apps.internal").vpc("vpc-1").send().await?;
     assert_eq!(finish(&client, made.operation_id()).await?, OperationStatus::Success);
@@ -100,7 +107,7 @@ async fn the_aws_sdk_makes_a_service_registers_lists_and_deregisters() -> anyhow
 async fn a_second_registration_in_progress_names_the_operation_to_follow() -> anyhow::Result<()> {
     let cloud_map = start(Duration::from_secs(60)).await?;
     let service = cloud_map.provide_service("apps.internal", "relay", 10);
-    let client = client(&cloud_map, SECRET_ACCESS_KEY);
+    let client = client(&cloud_map, CREDENTIALS.secret);
     let first = register(&client, &service, "127.9.9.9").send().await?;
     let second = register(&client, &service, "127.9.9.9")
         .send()
@@ -123,7 +130,7 @@ async fn a_second_registration_in_progress_names_the_operation_to_follow() -> an
 async fn injected_faults_reach_the_aws_sdk_by_name_and_then_end() -> anyhow::Result<()> {
     let cloud_map = start(Duration::ZERO).await?;
     let service = cloud_map.provide_service("apps.internal", "relay", 10);
-    let client = client(&cloud_map, SECRET_ACCESS_KEY);
+    let client = client(&cloud_map, CREDENTIALS.secret);
     cloud_map.inject(Fault::new("RegisterInstance", ApiError::throttled(), 1));
     cloud_map.inject(Fault::new("RegisterInstance", ApiError::internal(), 1));
     let mut codes = Vec::new();

@@ -12,10 +12,11 @@ use anyhow::Context as _;
 use super::{guard::Guard, loopback::Loopback};
 use crate::{
     certificates::Authority,
-    cloud_map::{self, CloudMap},
+    cloud_map::CloudMap,
     dns::Dns,
     ecs_metadata::EcsMetadata,
     otlp_sink::OtlpSink,
+    task_role::{CREDENTIALS, REGION},
     vendor_collector::{Exchange, KeyCheck, ServerTls, VendorCollector},
     workloads::resolver::Resolver,
 };
@@ -130,12 +131,13 @@ impl World {
         variables.map(|(name, value)| (name.to_owned(), value)).into()
     }
 
-    /// Returns the variables that point the AWS SDK at the world's Cloud Map.
+    /// Returns the variables that give a task its role and point the AWS SDK at the world's Cloud Map.
     pub fn aws_variables(&self) -> Vec<(String, String)> {
         let variables = [
-            ("AWS_REGION", cloud_map::REGION.to_owned()),
-            ("AWS_ACCESS_KEY_ID", cloud_map::ACCESS_KEY_ID.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", cloud_map::SECRET_ACCESS_KEY.to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_ACCESS_KEY_ID", CREDENTIALS.access_key_id.to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", CREDENTIALS.secret.to_owned()),
+            ("AWS_SESSION_TOKEN", CREDENTIALS.session_token.to_owned()),
             ("AWS_ENDPOINT_URL", self.cloud_map.url()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
         ];

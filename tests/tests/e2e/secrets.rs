@@ -16,6 +16,7 @@ use ekiden_tests::{
         customer::{OTLP_PORT, new_key},
         wait::{self, SAFETY},
     },
+    task_role::CREDENTIALS,
     vendor_collector::Behaviour,
     workloads::otlp::{Exporter, marker},
 };
@@ -136,6 +137,8 @@ async fn no_log_trace_metric_error_file_or_database_dump_holds_a_secret() -> any
         ("the bootstrap token", run.control_plane.token()),
         ("an API token", tenant_token.as_str()),
         ("an enrollment token", enrollment_token.as_str()),
+        ("the task role's secret", CREDENTIALS.secret),
+        ("the task role's session token", CREDENTIALS.session_token),
     ];
     for (what, secret) in secrets {
         // The id of a token is no secret; its third part is.
