@@ -3,6 +3,7 @@
 //! - [`world`]: the stand-ins and what they share.
 //! - [`control_plane`], [`relay`]: the processes under test.
 //! - [`command_line`]: the real ekidenctl.
+//! - [`account`]: an AWS account whose tasks can prove their role.
 //! - [`customer`]: a tenant with its vendor, key, collectors and fleet, set up by the admin API.
 //! - [`operator`]: the admin API as an operator calls it.
 //! - [`process`]: a child process with its logs.
@@ -10,6 +11,7 @@
 //! - [`guard`]: ends a world whose owner died.
 //! - [`loopback`]: addresses that no other world uses.
 //! - [`wait`]: waiting on conditions.
+pub mod account;
 pub mod command_line;
 pub mod control_plane;
 pub mod customer;
@@ -23,6 +25,7 @@ pub mod wait;
 pub mod world;
 
 pub use self::{
+    account::Account,
     command_line::CommandLine,
     control_plane::ControlPlane,
     customer::Customer,

@@ -7,7 +7,9 @@
 //! - [`dns`]: the VPC's resolver, answering from that state as Route 53 does.
 //! - [`ecs_metadata`]: the ECS task metadata endpoint.
 //! - [`task_role`]: the role that the world's tasks run under.
+//! - [`sts`]: AWS STS and the account's issuer of web identity tokens.
 //! - [`sigv4`]: the signatures that all of AWS checks.
+//! - [`egress_proxy`]: the way out for a control plane that has no other.
 //! - [`hostile_control_plane`]: says to relays what the real one never would.
 //! - [`otlp_sink`]: receives Ekiden's own traces and metrics.
 //! - [`workloads`]: clients that find relays by DNS and send through them.
@@ -17,10 +19,12 @@ pub mod certificates;
 pub mod cloud_map;
 pub mod dns;
 pub mod ecs_metadata;
+pub mod egress_proxy;
 pub mod harness;
 pub mod hostile_control_plane;
 pub mod otlp_sink;
 pub mod sigv4;
+pub mod sts;
 pub mod task_role;
 pub mod vendor_collector;
 pub mod workloads;
