@@ -105,6 +105,9 @@ pub enum Refusal {
 /// (--database-url), the names that relays and operators use (--server-names), and a master key in AWS KMS, or keep its
 /// file: without it no stored access key can be opened again.
 ///
+/// AWS STS and issuers of tokens are asked over HTTPS, through the egress proxy that HTTPS_PROXY names where it is set, but
+/// for hosts in NO_PROXY; the machine's roots are trusted, or those in SSL_CERT_FILE.
+///
 /// Logs go to stderr (EKIDEN_LOG, EKIDEN_LOG_FORMAT=json|text); OTEL_EXPORTER_OTLP_ENDPOINT switches on the export of
 /// traces and metrics. Exit codes: 0 after a clean stop, 1 when running failed, 64 when settings are wrong.
 #[derive(Parser)]

@@ -18,6 +18,7 @@ mod e2e {
     mod refusals;
     mod refused;
     mod registration;
+    mod roles;
     mod rotation;
     mod secrets;
     mod streams;
