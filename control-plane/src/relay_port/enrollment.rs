@@ -31,23 +31,37 @@ use crate::{
 
 /// Enrollments and renewals at once; sessions have their own limits, so neither starves the other.
 const AT_ONCE: usize = 64;
+/// Proofs of AWS identity under check at once, beside those: they wait for STS and issuers, and nothing else may.
+const PROOFS_AT_ONCE: usize = 256;
 /// Longest SubjectPublicKeyInfo, bytes; one of P-256 has 91.
 const LONGEST_PUBLIC_KEY: usize = 512;
 
 pub(super) struct Enrollment {
     app: Arc<App>,
     at_once: Semaphore,
+    proofs: Semaphore,
 }
 
 impl Enrollment {
     pub(super) fn new(app: &Arc<App>) -> Self {
-        Self { app: Arc::clone(app), at_once: Semaphore::new(AT_ONCE) }
+        let (at_once, proofs) = (Semaphore::new(AT_ONCE), Semaphore::new(PROOFS_AT_ONCE));
+        Self { app: Arc::clone(app), at_once, proofs }
     }
 
     fn admit(&self) -> Result<SemaphorePermit<'_>, Error> {
         self.at_once.try_acquire().map_err(|_| Error::Exhausted {
             reason: "ENROLLMENTS_IN_FLIGHT",
             description: format!("more than {AT_ONCE} relays enroll or renew at this moment"),
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    fn admit_proof(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.proofs.try_acquire().map_err(|_| Error::Exhausted {
+            reason: "PROOFS_IN_FLIGHT",
+            description: format!(
+                "more than {PROOFS_AT_ONCE} relays prove their AWS role at this moment"
+            ),
             retry_after: Duration::from_secs(1),
         })
     }
@@ -90,9 +104,12 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<EnrollRequest>,
     ) -> Result<Response<EnrollResponse>, Status> {
-        let _admitted = self.admit()?;
         let peer = peer(&request);
         let request = request.into_inner();
+        let _admitted = match &request.proof {
+            Some(Proof::AwsWebIdentity(_) | Proof::AwsCallerIdentity(_)) => self.admit_proof()?,
+            Some(Proof::EnrollmentToken(_)) | None => self.admit()?,
+        };
         let csr = CertificateRequest::read(&request.csr)?;
         csr.names_only(None)?;
         let description = described(request.description.unwrap_or_default())?;
@@ -184,6 +201,9 @@ impl Enrollment {
         fleet: FleetName,
         proven: Proven,
     ) -> Result<Joined, Error> {
+        // It waits rather than waste the proof, of which there are so many at most.
+        let admitted = self.at_once.acquire().await;
+        let _admitted = admitted.map_err(|closed| Error::Internal(closed.into()))?;
         let mut db = self.app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
         let actor = match &proven.admission {
             Admission::Rule { rule, aws_role_arn } => {

@@ -183,6 +183,8 @@ pub(crate) enum Reply {
     Said(u16, Option<&'static str>, String),
     /// The connection ends instead.
     Closed,
+    /// Nothing ever comes.
+    Silence,
 }
 
 /// Says what STS says of a request that it refuses.
@@ -291,6 +293,7 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> io::Result<Res
     let reply = state.reply.lock().unwrap().clone();
     let (status, to, text) = match reply {
         Reply::Closed => return Err(io::ErrorKind::ConnectionAborted.into()),
+        Reply::Silence => return std::future::pending().await,
         Reply::Said(status, to, text) => (status, to, text),
         Reply::Checked => match received.check() {
             Ok(caller) => (200, None, caller.answer()),

@@ -272,6 +272,35 @@ async fn with_sts_away_a_relay_is_told_to_come_back_and_a_token_still_counts() {
 }
 
 #[tokio::test]
+async fn while_sts_is_silent_relays_renew_and_enroll_by_other_proofs() {
+    const WAITING: usize = 80;
+    let aws = Aws::start().await;
+    let relay = enrolled(&aws.app, "acme").await;
+    aws.sts.reply(Reply::Silence);
+    let waiting = futures_util::future::join_all((0..WAITING).map(async |_| {
+        let joining = aws.joining(FLEET).await;
+        let proof = joining.signed(GOOD, &joining.challenge("tenants/acme"));
+        aws.refusal(&joining.key, proof).await
+    }));
+    let others = async {
+        let mut asked = 0;
+        while asked < WAITING {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            asked += aws.sts.received().len();
+        }
+        relay.renew(&aws.app).await.unwrap();
+        enrolled(&aws.app, "acme").await;
+        let joining = aws.joining(FLEET).await;
+        let proof = joining.by_token(&aws.token(&joining.challenge("tenants/acme")));
+        aws.enroll(&joining.key, proof).await.unwrap();
+    };
+    tokio::select! {
+        refused = waiting => panic!("{refused:?}"),
+        () = others => {}
+    }
+}
+
+#[tokio::test]
 async fn an_account_belongs_to_one_tenant_unless_all_share_it() {
     let aws = Aws::start().await;
     let another = "arn:aws:iam::123456789012:role/another";
