@@ -94,8 +94,7 @@ pub struct AwsRole {
 
 impl AwsRole {
     /// With this set-up in place of the environment's.
-    #[cfg(test)]
-    pub(crate) fn with_config(config: SdkConfig) -> Self {
+    pub fn with_config(config: SdkConfig) -> Self {
         Self { config: Arc::new(OnceCell::new_with(Some(config))) }
     }
 

@@ -1,11 +1,16 @@
 //! An AWS account whose tasks can prove their role: STS, the account's issuer, and the control plane's way to both.
 use std::{fs, path::PathBuf};
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use ekiden_relay::identity::aws_role::AwsRole;
+
 use super::{RelayOptions, World};
 use crate::{
     certificates::Authority,
     egress_proxy::EgressProxy,
     sts::{ISSUER_HOST, STS_HOST, Sts},
+    task_role::{CREDENTIALS, REGION},
 };
 
 /// The account's services; they stop when dropped.
@@ -42,5 +47,18 @@ impl Account {
         RelayOptions::new(name, "")
             .variable("EKIDEN_FLEET", fleet)
             .variable("AWS_ENDPOINT_URL_STS", &self.sts.url())
+    }
+
+    /// Returns the tasks' role for a relay within this process.
+    pub fn role(&self) -> AwsRole {
+        let token = Some(CREDENTIALS.session_token.to_owned());
+        let credentials =
+            Credentials::new(CREDENTIALS.access_key_id, CREDENTIALS.secret, token, None, "world");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(REGION))
+            .endpoint_url(self.sts.url())
+            .credentials_provider(SharedCredentialsProvider::new(credentials));
+        AwsRole::with_config(config.build())
     }
 }

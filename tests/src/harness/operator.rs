@@ -9,6 +9,7 @@ use ekiden_proto::admin::v1::{
     access_key_service_client::AccessKeyServiceClient,
     api_token_service_client::ApiTokenServiceClient, audit_service_client::AuditServiceClient,
     collector_service_client::CollectorServiceClient,
+    enrollment_rule_service_client::EnrollmentRuleServiceClient,
     enrollment_token_service_client::EnrollmentTokenServiceClient,
     fleet_service_client::FleetServiceClient, relay_service_client::RelayServiceClient,
     revision_service_client::RevisionServiceClient, tenant_service_client::TenantServiceClient,
@@ -149,6 +150,11 @@ impl Operator {
     /// Returns a client of RelayService.
     pub fn relay_service(&self) -> RelayServiceClient<Authorized> {
         RelayServiceClient::new(self.service())
+    }
+
+    /// Returns a client of EnrollmentRuleService.
+    pub fn enrollment_rules(&self) -> EnrollmentRuleServiceClient<Authorized> {
+        EnrollmentRuleServiceClient::new(self.service())
     }
 
     /// Returns a client of EnrollmentTokenService.

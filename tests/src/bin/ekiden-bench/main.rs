@@ -51,13 +51,28 @@ enum Part {
     Identity,
 }
 
+impl Part {
+    fn has_peers(self) -> bool {
+        match self {
+            Self::Tcp | Self::Tls | Self::Otlp => true,
+            Self::Sessions | Self::Identity => false,
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
-    // Peers run in folders of their own, and a part that cannot be measured should be known before the first one is.
-    arguments.peers = std::fs::canonicalize(&arguments.peers)
-        .with_context(|| format!("no peers in {}: run `make bench`", arguments.peers.display()))?;
-    let chosen = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    if arguments.parts.is_empty() {
+        arguments.parts = Part::value_variants().to_vec();
+    }
+    if arguments.parts.iter().any(|part| part.has_peers()) {
+        // Peers run in folders of their own, and a part that cannot be measured should be known before the first one is.
+        arguments.peers = std::fs::canonicalize(&arguments.peers).with_context(|| {
+            format!("no peers in {}: run `make bench`", arguments.peers.display())
+        })?;
+    }
+    let chosen = |part| arguments.parts.contains(&part);
     if chosen(Part::Tcp) {
         tcp::measure(&arguments, false).await.context("TCP")?;
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 use ekiden_proto::{
     admin::v1::{
         AccessKey, ApiToken, Collector, CreateAccessKeyRequest, CreateApiTokenRequest,
-        CreateCollectorRequest, CreateEnrollmentTokenRequest, CreateFleetRequest,
-        CreateTenantRequest, EnrollmentToken, Fleet, GetKeyRotationRequest, GetRelayRequest,
-        KeyRotation, ListRelaysRequest, Relay, Role, RotateAccessKeyRequest, Tenant,
-        UpdateAccessKeyRequest, UpdateCollectorRequest, UpdateFleetRequest,
+        CreateCollectorRequest, CreateEnrollmentRuleRequest, CreateEnrollmentTokenRequest,
+        CreateFleetRequest, CreateTenantRequest, EnrollmentRule, EnrollmentToken, Fleet,
+        GetKeyRotationRequest, GetRelayRequest, KeyRotation, ListRelaysRequest, Relay, Role,
+        RotateAccessKeyRequest, Tenant, UpdateAccessKeyRequest, UpdateCollectorRequest,
+        UpdateFleetRequest,
     },
     settings::v1::Endpoint,
 };
@@ -205,6 +206,24 @@ impl Operator {
             ..Default::default()
         };
         Ok(self.enrollment_tokens().create_enrollment_token(request).await?.into_inner().text)
+    }
+
+    /// Lets tasks of an AWS role enroll into `fleet` by a signed request.
+    pub async fn create_enrollment_rule(
+        &self,
+        fleet: &str,
+        id: &str,
+        role_arn: &str,
+    ) -> Result<(), Status> {
+        let rule =
+            EnrollmentRule { aws_role_arn: role_arn.to_owned(), ..EnrollmentRule::default() };
+        let request = CreateEnrollmentRuleRequest {
+            parent: fleet.to_owned(),
+            enrollment_rule_id: id.to_owned(),
+            enrollment_rule: Some(rule),
+            ..Default::default()
+        };
+        self.enrollment_rules().create_enrollment_rule(request).await.map(drop)
     }
 
     /// Makes an API token and returns its text; an empty `tenant` means none.
