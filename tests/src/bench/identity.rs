@@ -49,7 +49,7 @@ pub async fn measure(relays: usize, rounds: usize) -> Result<String> {
     account.sts.behave(|behaviour| behaviour.delay = STS_TAKES);
     let variables = account.control_plane();
     let [proxy, roots] = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let variables = [proxy, roots, ("OTEL_SDK_DISABLED", "true")];
+    let variables = [proxy, roots, ("OTEL_SDK_DISABLED", "true"), ("EKIDEN_LOG", "info")];
     let mut control_plane = ControlPlane::start(&world, &variables).await?;
     let operator = control_plane.operator()?;
     let (_, fleet) = customer(&operator).await?;

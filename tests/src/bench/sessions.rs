@@ -38,7 +38,9 @@ const SAFETY: Duration = Duration::from_secs(120);
 /// When a step fails; it says which.
 pub async fn measure(relays: usize, rounds: usize) -> Result<String> {
     let world = World::start().await?;
-    let mut control_plane = ControlPlane::start(&world, &[("OTEL_SDK_DISABLED", "true")]).await?;
+    let mut control_plane =
+        ControlPlane::start(&world, &[("OTEL_SDK_DISABLED", "true"), ("EKIDEN_LOG", "info")])
+            .await?;
     let operator = control_plane.operator()?;
     let (collector, fleet) = customer(&operator).await?;
     let token = operator.create_enrollment_token(&fleet, u32::try_from(relays)?).await?;
