@@ -7,7 +7,7 @@ use aws_config::{
 };
 use aws_sdk_kms::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     primitives::Blob,
 };
 use futures_util::future::{BoxFuture, FutureExt};
@@ -147,10 +147,11 @@ impl MasterKey for Kms {
 
 fn failed<E>(action: &'static str, error: SdkError<E>) -> VaultError
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let SdkError::ServiceError(refusal) = &error else {
-        let message = DisplayErrorContext(&error).to_string();
+        // By `Display` alone: an answer that cannot be read may hold a data key.
+        let message = format!("{:#}", anyhow::Error::new(error));
         return KmsError::Away { action, message }.into();
     };
     let code = refusal.err().code().unwrap_or_default();
@@ -162,5 +163,21 @@ where
     match is_away {
         true => KmsError::Away { action, message }.into(),
         false => KmsError::Refused { action, message }.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kms::{config::http::HttpResponse, operation::decrypt::DecryptError};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_told_without_what_it_holds() {
+        let raw = HttpResponse::new(200.try_into().unwrap(), "the-data-key".into());
+        let error = SdkError::<DecryptError>::response_error("no JSON", raw);
+        let told = format!("{0} {0:?}", failed("kms:Decrypt", error));
+        assert!(told.contains("kms:Decrypt") && told.contains("no JSON"), "{told}");
+        assert!(!told.contains("the-data-key"), "{told}");
     }
 }
