@@ -118,6 +118,16 @@ impl Error {
         Self::NotFound { resource: resource.to_string() }
     }
 
+    /// What is behind it, for the log only; where nothing is, what the caller is told.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Unavailable { source: Some(source), .. } | Self::Internal(source) => {
+                format!("{source:#}")
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// Stable reason for `google.rpc.ErrorInfo`, also the metric label.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -19,6 +19,7 @@ pub struct Metrics {
     sessions: UpDownCounter<i64>,
     session_contests: Counter<u64>,
     session_ends: Counter<u64>,
+    waits: Counter<u64>,
 }
 
 impl Metrics {
@@ -85,6 +86,11 @@ impl Metrics {
                 "{session}",
                 "Sessions that ended, by cause",
             ),
+            waits: counter(
+                "ekiden.control_plane.waits",
+                "{attempt}",
+                "Attempts beside calls that failed and are made again, by what waits and reason",
+            ),
         }
     }
 
@@ -140,6 +146,11 @@ impl Metrics {
     pub fn session_ended(&self, cause: &'static str) {
         self.sessions.add(-1, &[]);
         self.session_ends.add(1, &[KeyValue::new(names::CAUSE, cause)]);
+    }
+
+    /// What goes on beside calls could not, and is tried again: `keys` for relays, `certificate_authorities`, `master_keys`.
+    pub fn waits(&self, what: &'static str, reason: &'static str) {
+        self.waits.add(1, &[KeyValue::new("what", what), KeyValue::new(names::REASON, reason)]);
     }
 }
 

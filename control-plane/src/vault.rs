@@ -188,6 +188,13 @@ impl From<VaultError> for Error {
                 retry_after: std::time::Duration::from_secs(2),
                 source: Some(error.into()),
             },
+            // Somebody took a permission away or disabled the key, and can give it back: sessions outlast that.
+            VaultError::Kms(_) => Self::Unavailable {
+                reason: "MASTER_KEY_REFUSED",
+                description: "AWS KMS refuses the master key; nothing was changed. The control plane's log says which action: look at the key's state and policy",
+                retry_after: std::time::Duration::from_secs(30),
+                source: Some(error.into()),
+            },
             error => Self::Internal(error.into()),
         }
     }

@@ -41,8 +41,12 @@ pub struct Waits {
 pub async fn run(app: Arc<App>) {
     loop {
         if let Err(error) = round(&app).await {
+            app.metrics.waits("certificate_authorities", "FAILED");
             let error = format!("{error:#}");
-            tracing::info!(error, "The certificate authorities cannot be looked at just now");
+            tracing::warn!(
+                error,
+                "The certificate authorities cannot be looked at: those known go on to be used"
+            );
         }
         tokio::select! {
             () = app.cancel.cancelled() => return,

@@ -288,7 +288,14 @@ impl Session {
                         }
                         Err(error @ Error::Unavailable { .. }) => {
                             // The relay works on with the keys it has; the next wake tries again.
-                            tracing::info!(error = %error, "Keys wait for the database");
+                            self.app.metrics.waits("keys", error.reason());
+                            tracing::warn!(
+                                tenant.id = fleet.tenant,
+                                fleet.id = fleet.fleet,
+                                reason = error.reason(),
+                                error = error.cause(),
+                                "A fleet's keys cannot be opened: its relays work on with those they have"
+                            );
                             self.reported.secret_version = held;
                             return Ok(());
                         }

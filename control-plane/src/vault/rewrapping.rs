@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ekiden_telemetry::propagation;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use super::VaultError;
 use crate::{
@@ -25,6 +25,8 @@ mod tests;
 
 /// How often it is looked whether there is something to move.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon what failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Values of each kind that are moved in one transaction.
 const BATCH: i64 = 100;
 /// Values that are with the master key at once.
@@ -35,10 +37,15 @@ pub async fn run(app: Arc<App>) {
     loop {
         let moved = round(&app).await;
         if let Err(error) = &moved {
+            app.metrics.waits("master_keys", "FAILED");
             let error = format!("{error:#}");
             tracing::warn!(error, "Secrets stay under the master key that they are under for now");
         }
-        let wait = if matches!(moved, Ok(true)) { Duration::ZERO } else { LOOK_EVERY };
+        let wait = match moved {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => LOOK_EVERY,
+            Err(_) => RETRY_AFTER,
+        };
         tokio::select! {
             () = app.cancel.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
@@ -71,14 +78,22 @@ async fn round(app: &App) -> anyhow::Result<bool> {
     if rows.is_empty() {
         return Ok(false);
     }
-    let moved: Vec<_> = stream::iter(rows)
-        .map(|row| wrap_anew(app, row))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    for (row, (wrapped, id)) in &moved {
-        // Whoever changed the value meanwhile sealed it anew.
-        sealed_values::rewrap(&mut db, row, wrapped, id).await?;
+    let wrapped: Vec<_> =
+        stream::iter(rows).map(|row| wrap_anew(app, row)).buffer_unordered(AT_ONCE).collect().await;
+    let (mut moved, mut failure) = (0, None);
+    for wrapped in wrapped {
+        match wrapped {
+            Ok((row, (wrapped, id))) => {
+                // Whoever changed the value meanwhile sealed it anew.
+                sealed_values::rewrap(&mut db, &row, &wrapped, &id).await?;
+                moved += 1;
+            }
+            // One that is damaged holds up no other.
+            Err(error) => failure = Some(error),
+        }
+    }
+    if let Some(error) = failure.take_if(|_| moved == 0) {
+        return Err(error.into());
     }
     let counts = sealed_values::count(&mut db).await?;
     let left: i64 = counts.iter().filter(|c| c.master_key_id != *current).map(|c| c.count).sum();
@@ -86,12 +101,7 @@ async fn round(app: &App) -> anyhow::Result<bool> {
         record(app, &mut db, current).await?;
     }
     db.commit().await?;
-    tracing::info!(
-        master_key = current,
-        moved = moved.len(),
-        left,
-        "Secrets were moved to the master key"
-    );
+    tracing::info!(master_key = current, moved, left, "Secrets were moved to the master key");
     Ok(left > 0)
 }
 

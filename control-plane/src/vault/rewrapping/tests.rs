@@ -192,3 +192,30 @@ async fn while_the_master_key_is_away_calls_say_so_and_go_through_later() {
     let _: ekiden_proto::admin::v1::CreateAccessKeyResponse =
         app.call("AccessKeyService/CreateAccessKey", request).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_damaged_secret_holds_up_no_other() {
+    let (old, new) = (new_master_key(), new_master_key());
+    let one = TestApp::start_under(vec![Arc::clone(&old)]).await;
+    customer(&one).await;
+    one.access_key("acme", "damaged", "another-secret").await;
+    let mut db = one.database.pool.acquire().await.unwrap();
+    let damage =
+        "update access_key_versions set wrapped_data_key = '' where access_key_id = 'damaged'";
+    crate::test_database::execute(&mut db, damage).await;
+    drop(db);
+    let all = under(&one, &old).await;
+    let two = one.beside_under(vec![Arc::clone(&new), Arc::clone(&old)]).await;
+    one.leave();
+    until("all others have moved", async || under(&two, &new).await == all - 1).await;
+    assert_eq!(under(&two, &old).await, 1);
+}
+
+#[test]
+fn a_master_key_that_is_refused_is_told_with_the_action_and_ends_no_session() {
+    let refused = KmsError::Refused { action: "kms:Decrypt", message: "DisabledException".into() };
+    let error = Error::from(VaultError::from(refused));
+    assert_eq!(error.reason(), "MASTER_KEY_REFUSED");
+    assert!(matches!(error, Error::Unavailable { .. }));
+    assert!(error.cause().contains("kms:Decrypt: DisabledException"), "{}", error.cause());
+}
