@@ -83,16 +83,15 @@ impl AuditLog {
             hash: Vec::new(),
         };
         row.hash = audit_chain::hash(&to_message(row.clone())).to_vec();
-        audit::insert(db, &row).await?;
         let mut head = AuditHeadRow {
             tenant_id: head.tenant_id,
             sequence: row.sequence,
-            hash: row.hash,
+            hash: row.hash.clone(),
             signed_at: row.created_at,
             signature: Vec::new(),
         };
         head.signature = self.sign(&head)?;
-        Ok(audit::advance(db, &head).await?)
+        Ok(audit::append(db, &row, &head).await?)
     }
 
     fn sign(&self, head: &AuditHeadRow) -> Result<Vec<u8>, Error> {

@@ -183,14 +183,20 @@ impl Enrollment {
     async fn by_token(&self, joining: Joining<'_>, text: &str) -> Result<Joined, Error> {
         let presented = Presented::parse(Kind::Enrollment, text).ok_or_else(unknown)?;
         let mut db = self.app.pool.begin(&Scope::Provider).await?;
-        let token = relays::lock_token(&mut db, presented.id).await?;
+        let token = relays::token(&mut db, presented.id).await?;
         let fleet = admitted(token, &presented, joining.now)?;
         scope::narrow(&mut db, &fleet.tenant).await?;
-        relays::use_token(&mut db, presented.id).await?;
         let actor = format!("{fleet}/enrollmentTokens/{}", presented.id);
         let admission = Admission::Token(presented.id);
-        let (relay, issued) =
-            self.admit_relay(&mut db, joining, &fleet, &admission, &actor).await?;
+        let kept = self.keep(&mut db, joining, &fleet, &admission).await?;
+        let (relay, issued) = kept.ok_or_else(unknown)?;
+        // Late, and by an update that looks again: relays of one token wait for each other from here to the commit.
+        if !relays::use_token(&mut db, presented.id, joining.now).await? {
+            let token = relays::token(&mut db, presented.id).await?;
+            admitted(token, &presented, joining.now)?;
+            return Err(unknown());
+        }
+        self.record(&mut db, joining, &relay, &actor).await?;
         db.commit().await?;
         Ok((fleet, relay, issued))
     }
@@ -214,21 +220,22 @@ impl Enrollment {
             Admission::Token(token) => token.to_string(),
         };
         proven.use_up(&mut db, joining.now).await?;
-        let (relay, issued) =
-            self.admit_relay(&mut db, joining, &fleet, &proven.admission, &actor).await?;
+        let kept = self.keep(&mut db, joining, &fleet, &proven.admission).await?;
+        let (relay, issued) = kept.ok_or_else(|| aws_proof::not_admitted("any"))?;
+        self.record(&mut db, joining, &relay, &actor).await?;
         db.commit().await?;
         Ok((fleet, relay, issued))
     }
 
-    async fn admit_relay(
+    /// Issues a relay its certificate and remembers both; none: its fleet was deleted meanwhile.
+    async fn keep(
         &self,
         db: &mut PgConnection,
         joining: Joining<'_>,
         fleet: &FleetName,
         admission: &Admission,
-        actor: &str,
-    ) -> Result<(RelayName, IssuedCertificate), Error> {
-        let Joining { csr, description, peer, now } = joining;
+    ) -> Result<Option<(RelayName, IssuedCertificate)>, Error> {
+        let Joining { csr, description, now, .. } = joining;
         let id = Uuid::now_v7();
         let relay = RelayName {
             tenant: fleet.tenant.clone(),
@@ -237,19 +244,28 @@ impl Enrollment {
         };
         let issued = self.issue(csr, &relay, now)?;
         let certified = certified(&issued);
-        relays::insert(db, fleet, id, admission, certified, description, now).await?;
+        let kept = relays::insert(db, fleet, id, admission, certified, description, now).await?;
+        Ok(kept.then_some((relay, issued)))
+    }
+
+    async fn record(
+        &self,
+        db: &mut PgConnection,
+        joining: Joining<'_>,
+        relay: &RelayName,
+        actor: &str,
+    ) -> Result<(), Error> {
         let event = Event {
-            tenant: Some(&fleet.tenant),
-            at: now,
+            tenant: Some(&relay.tenant),
+            at: joining.now,
             actor,
-            peer,
+            peer: joining.peer,
             method: "/ekiden.relay.v1.EnrollmentService/Enroll",
             resource: &relay.to_string(),
             changed_fields: &[],
             trace_id: &propagation::trace_id(),
         };
-        self.app.audit.record(db, event).await?;
-        Ok((relay, issued))
+        self.app.audit.record(db, event).await
     }
 
     fn issue(

@@ -66,31 +66,20 @@ pub async fn lock_head(
     .await
 }
 
-/// Moves a locked chain's end.
+/// Adds an event to a chain whose end is locked, and moves the end to it; one statement, for others wait.
 ///
 /// # Errors
 /// What the database says.
-pub async fn advance(db: &mut PgConnection, head: &AuditHeadRow) -> Result<(), sqlx::Error> {
+pub async fn append(
+    db: &mut PgConnection,
+    event: &AuditEventRow,
+    head: &AuditHeadRow,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update audit_heads set sequence = $2, hash = $3, signed_at = $4, signature = $5 where tenant_id = $1",
-        head.tenant_id,
-        head.sequence,
-        head.hash,
-        head.signed_at,
-        head.signature
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Adds an event to a chain whose end is locked.
-///
-/// # Errors
-/// What the database says.
-pub async fn insert(db: &mut PgConnection, event: &AuditEventRow) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into audit_events
+        "with moved as (
+            update audit_heads set sequence = $10, hash = $12, signed_at = $13, signature = $14 where tenant_id = $15
+         )
+         insert into audit_events
             (audit_event_id, tenant_id, created_at, actor, peer, method, resource, changed_fields, trace_id,
              sequence, previous_hash, hash)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -105,7 +94,10 @@ pub async fn insert(db: &mut PgConnection, event: &AuditEventRow) -> Result<(), 
         event.trace_id,
         event.sequence,
         event.previous_hash,
-        event.hash
+        event.hash,
+        head.signed_at,
+        head.signature,
+        head.tenant_id
     )
     .execute(db)
     .await?;

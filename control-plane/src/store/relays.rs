@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::names::{EnrollmentRuleName, FleetName};
 
-/// What an enrollment token allows, with its row locked.
+/// What an enrollment token allows.
 #[derive(Clone, Debug)]
 pub struct TokenToUse {
     /// Tenant of its fleet.
@@ -25,35 +25,40 @@ pub struct TokenToUse {
     pub revoked_at: Option<OffsetDateTime>,
 }
 
-/// Locks a token of a tenant that is not deleted.
+/// A token of a tenant that is not deleted, as it stands; others may use it at the same time.
 ///
 /// # Errors
 /// What the database says.
-pub async fn lock_token(
-    db: &mut PgConnection,
-    id: Uuid,
-) -> Result<Option<TokenToUse>, sqlx::Error> {
+pub async fn token(db: &mut PgConnection, id: Uuid) -> Result<Option<TokenToUse>, sqlx::Error> {
     sqlx::query_as!(
         TokenToUse,
         "select e.tenant_id, e.fleet_id, e.secret_hash, e.max_uses, e.uses, e.expires_at, e.revoked_at
          from enrollment_tokens e join tenants t using (tenant_id)
-         where e.enrollment_token_id = $1 and t.deleted_at is null
-         for update of e",
+         where e.enrollment_token_id = $1 and t.deleted_at is null",
         id
     )
     .fetch_optional(db)
     .await
 }
 
-/// Counts one use of a locked token.
+/// Counts one use of a token; tells whether it still allowed one. Until the transaction ends, others that use it wait.
 ///
 /// # Errors
 /// What the database says.
-pub async fn use_token(db: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!("update enrollment_tokens set uses = uses + 1 where enrollment_token_id = $1", id)
-        .execute(db)
-        .await?;
-    Ok(())
+pub async fn use_token(
+    db: &mut PgConnection,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update enrollment_tokens set uses = uses + 1
+         where enrollment_token_id = $1 and uses < max_uses and revoked_at is null and expires_at > $2",
+        id,
+        now
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// A certificate as it is remembered.
@@ -81,7 +86,7 @@ pub enum Admission {
     },
 }
 
-/// Keeps a relay that has just enrolled.
+/// Keeps a relay that has just enrolled; tells whether its fleet is still there.
 ///
 /// # Errors
 /// What the database says.
@@ -93,19 +98,20 @@ pub async fn insert(
     certified: Certified<'_>,
     description: &RelayDescription,
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let (token, rule, role) = match admission {
         Admission::Token(token) => (Some(*token), None, ""),
         Admission::Rule { rule, aws_role_arn } => {
             (None, Some(rule.enrollment_rule.as_str()), aws_role_arn.as_str())
         }
     };
-    sqlx::query!(
+    let done = sqlx::query!(
         "insert into relays
             (tenant_id, fleet_id, relay_id, enrollment_token_id, enrollment_rule_id, aws_role_arn, certificate_serial,
              certificate_expires_at, certificate_authority_id, address, availability_zone, task_arn, hostname, software_version,
              enrolled_at)
-         values ($1::text, $2::text, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         select f.tenant_id, f.fleet_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+         from fleets f where f.tenant_id = $1 and f.fleet_id = $2 for key share",
         fleet.tenant,
         fleet.fleet,
         id,
@@ -124,7 +130,7 @@ pub async fn insert(
     )
     .execute(db)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Remembers a renewed certificate beside the one it was asked with, which stays good until the new one is shown.

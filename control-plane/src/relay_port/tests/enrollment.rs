@@ -46,6 +46,30 @@ async fn execute(app: &TestApp, sql: &str) {
 }
 
 #[tokio::test]
+async fn a_fleet_that_is_deleted_while_a_relay_enrolls_gets_none() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let made = token(&app, "acme", 1).await;
+    let key = KeyPair::generate().unwrap();
+    let mut other = app.database.pool.acquire().await.unwrap();
+    crate::test_database::execute(&mut other, "begin; delete from fleets").await;
+    let deleting = async {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')::text";
+        let mut watcher = app.database.pool.acquire().await.unwrap();
+        let waiting = async {
+            while crate::test_database::text(&mut watcher, waits).await != "true" {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap();
+        crate::test_database::execute(&mut other, "commit").await;
+    };
+    let (enrolled, ()) =
+        futures_util::join!(send_enrollment(&app, &made.text, csr(&key, None)), deleting);
+    assert_eq!(reason(&enrolled.unwrap_err()), "ENROLLMENT_TOKEN_UNKNOWN");
+}
+
+#[tokio::test]
 async fn a_token_of_five_uses_admits_five_of_twenty_that_come_at_once() {
     let app = TestApp::start().await;
     customer(&app, "acme").await;
