@@ -39,6 +39,10 @@ pub struct Event<'a> {
     pub trace_id: &'a str,
 }
 
+/// A chain's end, locked until the transaction ends.
+#[derive(Debug)]
+pub struct Turn(AuditHeadRow);
+
 /// Writes events; holds the key that signs chains' ends.
 pub struct AuditLog {
     key: EcdsaKeyPair,
@@ -66,7 +70,32 @@ impl AuditLog {
     /// # Errors
     /// What the database says.
     pub async fn record(&self, db: &mut PgConnection, event: Event<'_>) -> Result<(), Error> {
-        let head = audit::lock_head(db, event.tenant).await?;
+        let turn = self.take_turn(db, event.tenant).await?;
+        self.record_in(turn, db, event).await
+    }
+
+    /// Waits for this transaction's turn to record an event of a tenant's chain; others wait until it ends.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn take_turn(
+        &self,
+        db: &mut PgConnection,
+        tenant: Option<&str>,
+    ) -> Result<Turn, Error> {
+        Ok(Turn(audit::lock_head(db, tenant).await?))
+    }
+
+    /// Records an event of the chain whose turn was taken in this transaction.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn record_in(
+        &self,
+        Turn(head): Turn,
+        db: &mut PgConnection,
+        event: Event<'_>,
+    ) -> Result<(), Error> {
         let mut row = AuditEventRow {
             audit_event_id: Uuid::now_v7(),
             tenant_id: event.tenant.map(str::to_owned),

@@ -116,6 +116,14 @@ name!(
     /// `tenants/{tenant}/fleets/{fleet}/relays/{relay}`; the relay is a UUID.
     RelayName, "tenants/{tenant}/fleets/{fleet}/relays/{relay_uuid}", tenant, fleet, relay
 );
+
+impl RelayName {
+    /// Its fleet.
+    pub fn fleet(&self) -> FleetName {
+        FleetName { tenant: self.tenant.clone(), fleet: self.fleet.clone() }
+    }
+}
+
 name!(
     /// `tenants/{tenant}/fleets/{fleet}/enrollmentTokens/{enrollment_token}`; the token's id is a UUID.
     EnrollmentTokenName, "tenants/{tenant}/fleets/{fleet}/enrollmentTokens/{enrollment_token_uuid}", tenant, fleet, enrollment_token

@@ -114,6 +114,12 @@ impl<M> Call<M> {
         };
         self.app.audit.record(db, event).await
     }
+
+    /// Waits for the transaction's turn in a tenant's audit log before it is due: for changes that take
+    /// away what a relay that enrolls refers to, which it locks after its own turn.
+    pub(crate) async fn take_turn(&self, db: &mut PgConnection, tenant: &str) -> Result<(), Error> {
+        self.app.audit.take_turn(db, Some(tenant)).await.map(drop)
+    }
 }
 
 impl<M: Change> Call<M> {

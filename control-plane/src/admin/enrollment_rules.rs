@@ -151,6 +151,7 @@ async fn delete(
 ) -> Result<DeleteEnrollmentRuleResponse, Error> {
     tenants::lock(db, &name.tenant).await?;
     enrollment_rules::get(db, name).await?;
+    call.take_turn(db, &name.tenant).await?;
     let mut response = DeleteEnrollmentRuleResponse::default();
     let mut changed = Vec::new();
     if call.request.revoke_relays {

@@ -147,6 +147,7 @@ async fn revoke(
 ) -> Result<RevokeEnrollmentTokenResponse, Error> {
     tenants::lock(db, &name.tenant).await?;
     let id = get(db, name).await?.enrollment_token_id;
+    call.take_turn(db, &name.tenant).await?;
     let ended = enrollment_tokens::revoke(db, id, call.now).await?;
     let mut changed = if ended { vec!["revoke_time".to_owned()] } else { Vec::new() };
     let mut revoked_relays = 0;

@@ -202,6 +202,7 @@ async fn delete(
             description: format!("{connected} relays of {name} are connected: stop them first"),
         });
     }
+    call.take_turn(db, &name.tenant).await?;
     fleets::delete(db, name).await?;
     heads::notify(db, name).await?;
     call.record(db, Some(&name.tenant), name, &[]).await?;

@@ -92,6 +92,6 @@ impl RelayIdentity {
 
     /// Its fleet.
     pub fn fleet(&self) -> FleetName {
-        FleetName { tenant: self.name.tenant.clone(), fleet: self.name.fleet.clone() }
+        self.name.fleet()
     }
 }

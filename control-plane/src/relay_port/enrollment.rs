@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::aws_proof::{self, Proven};
 use crate::{
     app::App,
-    audit_log::Event,
+    audit_log::{Event, Turn},
     error::Error,
     names::{FleetName, RelayName},
     pki::{CertificateRequest, IssuedCertificate, RelayIdentity},
@@ -177,6 +177,13 @@ struct Joining<'a> {
     now: OffsetDateTime,
 }
 
+/// A relay that is about to be known.
+struct NewRelay {
+    id: Uuid,
+    relay: RelayName,
+    issued: IssuedCertificate,
+}
+
 type Joined = (FleetName, RelayName, IssuedCertificate);
 
 impl Enrollment {
@@ -188,17 +195,18 @@ impl Enrollment {
         scope::narrow(&mut db, &fleet.tenant).await?;
         let actor = format!("{fleet}/enrollmentTokens/{}", presented.id);
         let admission = Admission::Token(presented.id);
-        let kept = self.keep(&mut db, joining, &fleet, &admission).await?;
-        let (relay, issued) = kept.ok_or_else(unknown)?;
-        // Late, and by an update that looks again: relays of one token wait for each other from here to the commit.
+        let certified = self.certify(joining, &fleet)?;
+        let turn = self.app.audit.take_turn(&mut db, Some(&fleet.tenant)).await?;
+        // An update that looks again: others used the token while this one waited for its turn.
         if !relays::use_token(&mut db, presented.id, joining.now).await? {
             let token = relays::token(&mut db, presented.id).await?;
             admitted(token, &presented, joining.now)?;
             return Err(unknown());
         }
-        self.record(&mut db, joining, &relay, &actor).await?;
+        let kept = self.keep(turn, &mut db, joining, &certified, &admission, &actor).await?;
+        kept.then_some(()).ok_or_else(unknown)?;
         db.commit().await?;
-        Ok((fleet, relay, issued))
+        Ok((fleet, certified.relay, certified.issued))
     }
 
     async fn by_aws(
@@ -211,6 +219,9 @@ impl Enrollment {
         let admitted = self.at_once.acquire().await;
         let _admitted = admitted.map_err(|closed| Error::Internal(closed.into()))?;
         let mut db = self.app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
+        proven.use_up(&mut db, joining.now).await?;
+        let certified = self.certify(joining, &fleet)?;
+        let turn = self.app.audit.take_turn(&mut db, Some(&fleet.tenant)).await?;
         let actor = match &proven.admission {
             Admission::Rule { rule, aws_role_arn } => {
                 // It may have been deleted while AWS was asked.
@@ -219,53 +230,54 @@ impl Enrollment {
             }
             Admission::Token(token) => token.to_string(),
         };
-        proven.use_up(&mut db, joining.now).await?;
-        let kept = self.keep(&mut db, joining, &fleet, &proven.admission).await?;
-        let (relay, issued) = kept.ok_or_else(|| aws_proof::not_admitted("any"))?;
-        self.record(&mut db, joining, &relay, &actor).await?;
+        let kept = self.keep(turn, &mut db, joining, &certified, &proven.admission, &actor).await?;
+        kept.then_some(()).ok_or_else(|| aws_proof::not_admitted("any"))?;
         db.commit().await?;
-        Ok((fleet, relay, issued))
+        Ok((fleet, certified.relay, certified.issued))
     }
 
-    /// Issues a relay its certificate and remembers both; none: its fleet was deleted meanwhile.
-    async fn keep(
-        &self,
-        db: &mut PgConnection,
-        joining: Joining<'_>,
-        fleet: &FleetName,
-        admission: &Admission,
-    ) -> Result<Option<(RelayName, IssuedCertificate)>, Error> {
-        let Joining { csr, description, now, .. } = joining;
+    /// Names a relay and issues its certificate.
+    fn certify(&self, joining: Joining<'_>, fleet: &FleetName) -> Result<NewRelay, Error> {
         let id = Uuid::now_v7();
         let relay = RelayName {
             tenant: fleet.tenant.clone(),
             fleet: fleet.fleet.clone(),
             relay: id.to_string(),
         };
-        let issued = self.issue(csr, &relay, now)?;
-        let certified = certified(&issued);
-        let kept = relays::insert(db, fleet, id, admission, certified, description, now).await?;
-        Ok(kept.then_some((relay, issued)))
+        let issued = self.issue(joining.csr, &relay, joining.now)?;
+        Ok(NewRelay { id, relay, issued })
     }
 
-    async fn record(
+    /// Remembers a relay, and in the audit log that it joined; false: its fleet was deleted meanwhile.
+    ///
+    /// Only with the turn in the audit log: relays of one token, fleet and tenant that meet at those rows as well cost Postgres
+    /// more than all the rest.
+    async fn keep(
         &self,
+        turn: Turn,
         db: &mut PgConnection,
         joining: Joining<'_>,
-        relay: &RelayName,
+        new: &NewRelay,
+        admission: &Admission,
         actor: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
+        let Joining { description, peer, now, .. } = joining;
+        let (fleet, certified) = (new.relay.fleet(), certified(&new.issued));
+        if !relays::insert(db, &fleet, new.id, admission, certified, description, now).await? {
+            return Ok(false);
+        }
         let event = Event {
-            tenant: Some(&relay.tenant),
-            at: joining.now,
+            tenant: Some(&fleet.tenant),
+            at: now,
             actor,
-            peer: joining.peer,
+            peer,
             method: "/ekiden.relay.v1.EnrollmentService/Enroll",
-            resource: &relay.to_string(),
+            resource: &new.relay.to_string(),
             changed_fields: &[],
             trace_id: &propagation::trace_id(),
         };
-        self.app.audit.record(db, event).await
+        self.app.audit.record_in(turn, db, event).await?;
+        Ok(true)
     }
 
     fn issue(

@@ -55,12 +55,22 @@ pub async fn lock_head(
     db: &mut PgConnection,
     tenant: Option<&str>,
 ) -> Result<AuditHeadRow, sqlx::Error> {
+    let tenant = tenant.unwrap_or_default();
+    // Asked for first: an insert that meets a conflict would write the row for the lock alone.
+    let there = sqlx::query_as!(
+        AuditHeadRow,
+        "select tenant_id, sequence, hash, signed_at, signature from audit_heads where tenant_id = $1 for update",
+        tenant
+    );
+    if let Some(head) = there.fetch_optional(&mut *db).await? {
+        return Ok(head);
+    }
     sqlx::query_as!(
         AuditHeadRow,
         "insert into audit_heads (tenant_id, sequence, hash, signed_at, signature) values ($1, 0, '', now(), '')
          on conflict (tenant_id) do update set sequence = audit_heads.sequence
          returning tenant_id, sequence, hash, signed_at, signature",
-        tenant.unwrap_or_default()
+        tenant
     )
     .fetch_one(db)
     .await

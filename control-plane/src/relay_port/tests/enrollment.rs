@@ -54,19 +54,70 @@ async fn a_fleet_that_is_deleted_while_a_relay_enrolls_gets_none() {
     let mut other = app.database.pool.acquire().await.unwrap();
     crate::test_database::execute(&mut other, "begin; delete from fleets").await;
     let deleting = async {
-        let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')::text";
-        let mut watcher = app.database.pool.acquire().await.unwrap();
-        let waiting = async {
-            while crate::test_database::text(&mut watcher, waits).await != "true" {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap();
+        until_one_waits(&app).await;
         crate::test_database::execute(&mut other, "commit").await;
     };
     let (enrolled, ()) =
         futures_util::join!(send_enrollment(&app, &made.text, csr(&key, None)), deleting);
     assert_eq!(reason(&enrolled.unwrap_err()), "ENROLLMENT_TOKEN_UNKNOWN");
+}
+
+/// Comes back when a transaction waits for another.
+async fn until_one_waits(app: &TestApp) {
+    let waits = "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')::text";
+    let mut watcher = app.database.pool.acquire().await.unwrap();
+    let waiting = async {
+        while crate::test_database::text(&mut watcher, waits).await != "true" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_relays_enroll_by_is_taken_away_in_the_order_in_which_they_enroll() {
+    let app = TestApp::start().await;
+    customer(&app, "acme").await;
+    let token = token(&app, "acme", 5).await.enrollment_token.unwrap().name;
+    let revoke = RevokeEnrollmentTokenRequest { name: token, ..Default::default() };
+    let revoke = app.call("EnrollmentTokenService/RevokeEnrollmentToken", revoke);
+    let _: RevokeEnrollmentTokenResponse = as_one_enrolls(&app, revoke).await;
+
+    let rule = EnrollmentRule {
+        aws_role_arn: "arn:aws:iam::123456789012:role/ekiden-relay".to_owned(),
+        ..Default::default()
+    };
+    let request = CreateEnrollmentRuleRequest {
+        parent: "tenants/acme/fleets/tokyo".to_owned(),
+        enrollment_rule_id: "relays".to_owned(),
+        enrollment_rule: Some(rule),
+        ..Default::default()
+    };
+    let made: CreateEnrollmentRuleResponse =
+        app.call("EnrollmentRuleService/CreateEnrollmentRule", request).await.unwrap();
+    let name = made.enrollment_rule.unwrap().name;
+    let delete = DeleteEnrollmentRuleRequest { name, ..Default::default() };
+    let delete = app.call("EnrollmentRuleService/DeleteEnrollmentRule", delete);
+    let _: DeleteEnrollmentRuleResponse = as_one_enrolls(&app, delete).await;
+
+    let fleet = "tenants/acme/fleets/tokyo".to_owned();
+    let delete = DeleteFleetRequest { name: fleet, ..Default::default() };
+    let delete = app.call("FleetService/DeleteFleet", delete);
+    let _: DeleteFleetResponse = as_one_enrolls(&app, delete).await;
+}
+
+/// Makes a call while a relay enrolls: one that has its turn in the audit log, and then uses what the call takes away.
+async fn as_one_enrolls<R>(app: &TestApp, call: impl Future<Output = Result<R, Status>>) -> R {
+    let mut enrolling = app.database.pool.acquire().await.unwrap();
+    let turn = "begin; select from audit_heads where tenant_id = 'acme' for update";
+    crate::test_database::execute(&mut enrolling, turn).await;
+    let enrolls = async {
+        until_one_waits(app).await;
+        let uses = "update enrollment_tokens set uses = uses + 1; select from fleets for key share;
+             select from enrollment_rules for key share; commit";
+        crate::test_database::execute(&mut enrolling, uses).await;
+    };
+    futures_util::join!(call, enrolls).0.unwrap()
 }
 
 #[tokio::test]
