@@ -21,7 +21,6 @@ use crate::{
     names::{FleetName, RelayName},
     pki::{CertificateRequest, IssuedCertificate, RelayIdentity},
     store::{
-        enrollment_rules,
         relays::{self, Admission, Certified, TokenToUse},
         scope::{self, Scope},
     },
@@ -223,11 +222,7 @@ impl Enrollment {
         let certified = self.certify(joining, &fleet)?;
         let turn = self.app.audit.take_turn(&mut db, Some(&fleet.tenant)).await?;
         let actor = match &proven.admission {
-            Admission::Rule { rule, aws_role_arn } => {
-                // It may have been deleted while AWS was asked.
-                enrollment_rules::get(&mut db, rule).await?;
-                aws_role_arn.clone()
-            }
+            Admission::Rule { aws_role_arn, .. } => aws_role_arn.clone(),
             Admission::Token(token) => token.to_string(),
         };
         let kept = self.keep(turn, &mut db, joining, &certified, &proven.admission, &actor).await?;
@@ -248,7 +243,7 @@ impl Enrollment {
         Ok(NewRelay { id, relay, issued })
     }
 
-    /// Remembers a relay, and in the audit log that it joined; false: its fleet was deleted meanwhile.
+    /// Remembers a relay, and in the audit log that it joined; false: its fleet, or its rule, was deleted meanwhile.
     ///
     /// Only with the turn in the audit log: relays of one token, fleet and tenant that meet at those rows as well cost Postgres
     /// more than all the rest.
