@@ -16,7 +16,7 @@ locals {
 resource "aws_cloudformation_stack" "namespace" {
   count = local.create ? 1 : 0
 
-  name = "${var.name}-namespace"
+  name = "namespace-${replace(var.name, "_", "-")}"
   template_body = jsonencode({
     AWSTemplateFormatVersion = "2010-09-09"
     Description              = "The private DNS namespace in which relays are found."

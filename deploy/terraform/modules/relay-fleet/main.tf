@@ -14,8 +14,9 @@ locals {
   discovery_mode = var.discovery_mode != null ? var.discovery_mode : local.controlled ? "self" : "ecs"
 
   own_namespace  = var.create_namespace != null ? var.create_namespace : var.namespace_id == ""
-  namespace_name = var.namespace_name != "" ? lower(var.namespace_name) : "${lower(var.name)}.internal"
-  service_name   = var.service_name != "" ? var.service_name : local.own_namespace ? "relay" : lower(var.name)
+  dns_label      = replace(lower(var.name), "_", "-")
+  namespace_name = var.namespace_name != "" ? lower(var.namespace_name) : "${local.dns_label}.internal"
+  service_name   = var.service_name != "" ? var.service_name : local.own_namespace ? "relay" : local.dns_label
 
   services = length(var.discovery_services) > 0 ? var.discovery_services : module.discovery[0].services
   dns_name = local.services[0].dns_name

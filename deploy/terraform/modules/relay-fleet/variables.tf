@@ -7,8 +7,8 @@ variable "name" {
   default     = "sysdig-fargate-orchestrator"
 
   validation {
-    condition     = can(regex("^[a-zA-Z][a-zA-Z0-9-]{0,62}$", var.name))
-    error_message = "name: \"${var.name}\" will not do: a letter, then at most 62 letters, digits and hyphens."
+    condition     = can(regex("^[a-zA-Z0-9][a-zA-Z0-9_-]{0,60}[a-zA-Z0-9]$", var.name))
+    error_message = "name: \"${var.name}\" will not do: 2 to 62 letters, digits, hyphens and underscores, a letter or digit at both ends."
   }
 }
 
@@ -143,12 +143,7 @@ variable "collector_ca_certificate" {
   }
 
   validation {
-    condition     = contains(["base64"], var.collector_ca_certificate.type)
-    error_message = "collector_ca_certificate: type \"${var.collector_ca_certificate.type}\" is not known: base64."
-  }
-
-  validation {
-    condition     = var.collector_ca_certificate.value == "" || can(regex("-----BEGIN CERTIFICATE-----", base64decode(var.collector_ca_certificate.value)))
+    condition     = var.collector_ca_certificate.value == "" || var.collector_ca_certificate.type != "base64" || can(regex("-----BEGIN CERTIFICATE-----", base64decode(var.collector_ca_certificate.value)))
     error_message = "collector_ca_certificate: value holds no PEM certificate in base64."
   }
 }
@@ -175,12 +170,7 @@ variable "http_proxy_ca_certificate" {
   }
 
   validation {
-    condition     = contains(["base64"], var.http_proxy_ca_certificate.type)
-    error_message = "http_proxy_ca_certificate: type \"${var.http_proxy_ca_certificate.type}\" is not known: base64."
-  }
-
-  validation {
-    condition     = var.http_proxy_ca_certificate.value == "" || can(regex("-----BEGIN CERTIFICATE-----", base64decode(var.http_proxy_ca_certificate.value)))
+    condition     = var.http_proxy_ca_certificate.value == "" || var.http_proxy_ca_certificate.type != "base64" || can(regex("-----BEGIN CERTIFICATE-----", base64decode(var.http_proxy_ca_certificate.value)))
     error_message = "http_proxy_ca_certificate: value holds no PEM certificate in base64."
   }
 }

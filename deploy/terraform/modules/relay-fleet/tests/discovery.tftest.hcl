@@ -97,7 +97,7 @@ run "in_ecs_mode_relays_may_leave_and_not_register" {
   }
 
   assert {
-    condition     = !strcontains(aws_iam_role_policy.registration.policy, "RegisterInstance\"") || !strcontains(replace(aws_iam_role_policy.registration.policy, "DeregisterInstance", ""), "RegisterInstance")
+    condition     = !strcontains(aws_iam_role_policy.registration.policy, "servicediscovery:RegisterInstance")
     error_message = "relays may register where ECS does"
   }
 
@@ -132,6 +132,17 @@ run "a_shared_namespace_holds_fleets_apart" {
 
   assert {
     condition     = output.orchestrator_host == "tokyo.telemetry.internal"
+    error_message = "the fleet is ${output.orchestrator_host}"
+  }
+}
+
+run "names_that_dns_does_not_take_are_made_to_fit" {
+  variables {
+    name = "Sysdig_Orchestrator"
+  }
+
+  assert {
+    condition     = output.orchestrator_host == "relay.sysdig-orchestrator.internal"
     error_message = "the fleet is ${output.orchestrator_host}"
   }
 }
