@@ -4,8 +4,8 @@ variable "name" {
   default     = "ekiden"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,23}$", var.name))
-    error_message = "name: \"${var.name}\" will not do: a-z, then at most 23 of a-z, 0-9 and hyphens."
+    condition     = can(regex("^[a-z][a-z0-9-]{0,16}[a-z0-9]$", var.name))
+    error_message = "name: \"${var.name}\" will not do: 2 to 18 of a-z, 0-9 and hyphens, a letter first and no hyphen last; names of load balancers are short."
   }
 }
 
