@@ -4,10 +4,10 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint fuzz bench prepare build sql
+.PHONY: help demo test lint deploy-check fuzz bench prepare build sql
 
 help: ## Shows this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 prepare: ## Installs what is missing on a fresh Debian machine with Rust (Postgres, the tests' Python packages)
 	@tests/prepare.sh postgres
@@ -34,6 +34,10 @@ lint: ## Checks format, lints, the contracts' style and the project's own rules
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@tests/rules.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+deploy-check: ## Checks deploy/terraform, and applies and destroys its examples against moto, where Terraform is at hand
+	@tests/prepare.sh python
+	@deploy/terraform/check.sh
 
 fuzz: ## Feeds the parsers what libFuzzer thinks of (EKIDEN_FUZZ_SECONDS: for how long each; 20)
 	@tests/prepare.sh compiler
