@@ -33,6 +33,13 @@ for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/security.md | tr -d '`
 done
 breach 'a claim whose test does not exist' "${missing%$'\n'}"
 
+# The tables in the Terraform modules' READMEs.
+if command -v python3 >/dev/null; then
+    python3 deploy/terraform/docs.py --check || failed=1
+else
+    echo 'rules: not run, for want of python3: deploy/terraform/docs.py --check'
+fi
+
 # The contracts' style, where npm is at hand.
 if command -v npx >/dev/null; then
     (cd proto && npx --yes --package @bufbuild/buf@1.75.0 buf lint) || failed=1
