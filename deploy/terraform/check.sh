@@ -26,7 +26,6 @@ for folder in "${TF_PLUGIN_DIR:-}" ~/.terraform.d/plugins /usr/local/share/terra
 done
 [ -n "$plugins" ] || missing 'a folder with the AWS provider (TF_PLUGIN_DIR)'
 
-terraform fmt -check -recursive -diff deploy/terraform
 tests/python/venv.sh
 
 work=$(mktemp -d)
@@ -53,6 +52,8 @@ export TF_CLI_CONFIG_FILE=$work/terraformrc TF_IN_AUTOMATION=1 TF_INPUT=0 CHECKP
     AWS_ACCESS_KEY_ID=AKIAEKIDENWORLD00001 AWS_SECRET_ACCESS_KEY=the-world-s-own-secret-access-key-000001 \
     AWS_REGION=ap-northeast-1 AWS_DEFAULT_REGION=ap-northeast-1 \
     NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
+
+terraform fmt -check -recursive -diff deploy/terraform
 
 mkdir "$work/tree"
 git ls-files -z --cached --others --exclude-standard deploy/terraform | tar --null -T - -c | tar -x -C "$work/tree"
