@@ -40,6 +40,8 @@ fn main() -> anyhow::Result<()> {
     // The same message always encodes to the same bytes: request ids are bound to them.
     config.btree_map([".ekiden"]);
     config.skip_debug(REDACTED);
+    // A report is by far the largest message, and one is built each ten seconds.
+    config.boxed(".ekiden.relay.v1.SessionRequest.message.health");
     config.enable_type_names();
     tonic_prost_build::configure()
         .codec_path("crate::codec::LeanCodec")

@@ -183,6 +183,12 @@ impl RelayService for Relays {
     ) -> Result<Response<ListRelaysResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn drain_relay(
+        &self,
+        _: Request<DrainRelayRequest>,
+    ) -> Result<Response<DrainRelayResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn revoke_relay(
         &self,
         _: Request<RevokeRelayRequest>,

@@ -30,6 +30,7 @@
 //! - [`page`]: page tokens.
 //! - [`pki`]: the built-in CA and the identities it issues.
 //! - [`presets`]: vendors whose endpoints and header names are known.
+//! - [`registrations`]: relays' records in the registry.
 //! - [`relay_port`]: what relays call: enrollment and sessions.
 //! - [`replicas`]: this process's lease.
 //! - [`serve`]: the two ports.
@@ -69,6 +70,7 @@ pub mod oidc;
 pub mod page;
 pub mod pki;
 pub mod presets;
+pub mod registrations;
 pub mod relay_port;
 pub mod replicas;
 pub mod serve;

@@ -30,7 +30,7 @@ use crate::{
     oidc::KeySets,
     page::PageTokens,
     pki::{self, Authorities, authorities::to_pem},
-    relay_port, replicas,
+    registrations, relay_port, replicas,
     serve::{Ports, Server, Serving},
     sessions::{HeadsFollower, KeyBundles, LiveSessions, revocations},
     store::{
@@ -296,6 +296,8 @@ pub(crate) fn spawn_background(app: &Arc<App>) -> tokio::task::JoinSet<()> {
     tasks.spawn(async move {
         revocations::run(&revoked.pool, &revoked.clock, &revoked.live, &revoked.cancel).await
     });
+    let registered = Arc::clone(app);
+    tasks.spawn(async move { registrations::driver::run(&registered).await });
     tasks.spawn(key_rotations::run(Arc::clone(app)));
     tasks.spawn(pki::rotation::run(Arc::clone(app)));
     tasks.spawn(rewrapping::run(Arc::clone(app)));

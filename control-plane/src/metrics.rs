@@ -1,6 +1,7 @@
 //! What the control plane counts, through OpenTelemetry; free of cost where no export is on.
 use std::time::Duration;
 
+use ekiden_proto::relay::v1::ReapOutcome;
 use ekiden_telemetry::names;
 use opentelemetry::{
     KeyValue,
@@ -16,6 +17,8 @@ pub struct Metrics {
     handshake_failures: Counter<u64>,
     health_flush_duration: Histogram<f64>,
     health_reports: Counter<u64>,
+    reaped: Counter<u64>,
+    reaps_asked: Counter<u64>,
     sessions: UpDownCounter<i64>,
     session_contests: Counter<u64>,
     session_ends: Counter<u64>,
@@ -70,6 +73,16 @@ impl Metrics {
                 "ekiden.control_plane.health.reports",
                 "{report}",
                 "Health reports, by what became of them",
+            ),
+            reaped: counter(
+                "ekiden.control_plane.reaped",
+                "{relay}",
+                "Relays that were gone and whose records a sibling looked at, by outcome",
+            ),
+            reaps_asked: counter(
+                "ekiden.control_plane.reaps.asked",
+                "{relay}",
+                "Relays that were gone and whose records a sibling was asked to take out",
             ),
             sessions: level(
                 "ekiden.control_plane.sessions",
@@ -135,6 +148,17 @@ impl Metrics {
     /// A session with a relay opened.
     pub fn session_opened(&self) {
         self.sessions.add(1, &[]);
+    }
+
+    /// Siblings were asked about relays that are gone.
+    pub fn reaps_asked(&self, relays: u64) {
+        self.reaps_asked.add(relays, &[]);
+    }
+
+    /// A sibling looked at the records of a relay that is gone.
+    pub fn reaped(&self, outcome: ReapOutcome) {
+        let outcome = outcome.as_str_name().trim_start_matches("REAP_OUTCOME_").to_lowercase();
+        self.reaped.add(1, &[KeyValue::new("outcome", outcome)]);
     }
 
     /// A session opened while another of the same relay kept opening too.

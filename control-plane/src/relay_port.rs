@@ -4,6 +4,7 @@
 //! - [`enrollment`]: proofs and requests to certificates.
 //! - [`service`]: the session rpcs.
 //! - [`session`]: one session from Hello to its end.
+//! - [`registrations`]: what relays say of their own records and of their siblings'.
 //! - [`offers`]: what a session sends next.
 //! - [`unsaved`]: what a relay said last, until the database has it.
 use std::sync::Arc;
@@ -20,6 +21,7 @@ mod aws_organization;
 mod aws_proof;
 mod enrollment;
 mod offers;
+mod registrations;
 mod service;
 mod session;
 #[cfg(test)]

@@ -12,4 +12,4 @@ pub mod revocations;
 
 pub use heads::{Head, HeadsFollower};
 pub use keys::{KeyBundles, OpenBundle};
-pub use live::{Lease, LiveSessions};
+pub use live::{Lease, LiveSessions, Order};

@@ -12,6 +12,7 @@
 //! - [`heads`]: what each fleet should run: the write side.
 //! - [`heads_follow`]: the same, the read side, with snapshots and sealed keys.
 //! - [`idempotent_requests`]: answers to calls that carried a request id.
+//! - [`registrations`]: what the registry may hold of each relay, and who may leave it.
 //! - [`relay_health`]: health reports.
 //! - [`relay_views`]: relays as operators see them.
 //! - [`relays`]: relays, the write side.
@@ -36,6 +37,7 @@ pub mod heads;
 pub mod heads_follow;
 pub mod idempotent_requests;
 pub mod key_rotations;
+pub mod registrations;
 pub mod relay_health;
 pub mod relay_views;
 pub mod relays;

@@ -50,6 +50,8 @@ use crate::{
 const FAREWELL: Duration = Duration::from_secs(30);
 /// How long one probe may take.
 const PROBE: Duration = Duration::from_secs(10);
+/// Between two batches of connections that are ended, give or take half.
+const BATCH: Duration = Duration::from_millis(250);
 /// Probes at once.
 const PROBES: usize = 16;
 /// Told to end, connections end at once; this only bounds a wait that should not be.
@@ -220,8 +222,10 @@ impl DataPlane {
         self.0.leaving.cancel();
     }
 
-    /// Waits until no connection is open, asking OTLP workloads to go; ends what is left at the deadline.
-    pub async fn finish(&self, deadline: Instant) {
+    /// Waits until no connection is open, asking OTLP workloads to go. From half time on raw connections are ended a few at a
+    /// time, the quietest first, so that their workloads do not all come to the siblings at once; at the deadline what is left.
+    /// `random` gives uniform numbers in `[0, 1)`.
+    pub async fn finish(&self, deadline: Instant, random: impl FnMut() -> f64) {
         let shared = &self.0;
         self.stop_accepting();
         for (_, door) in std::mem::take(&mut *shared.doors.lock().await) {
@@ -235,7 +239,7 @@ impl DataPlane {
         }
         tokio::select! {
             () = shared.none_open() => {}
-            () = sleep_until(deadline) => {
+            () = shared.end_in_batches(deadline, random) => {
                 tracing::info!(connections = self.connections_open(), "connections are ended: the time to leave is over");
                 shared.end_all();
                 tokio::select! {
@@ -346,6 +350,32 @@ impl Shared {
     fn end_all(&self) {
         for connections in self.everyone().iter().filter_map(Weak::upgrade) {
             connections.end(None, CloseCause::Drained);
+        }
+    }
+
+    /// Ends raw connections evenly from half time on, and comes back at the deadline.
+    async fn end_in_batches(&self, deadline: Instant, mut random: impl FnMut() -> f64) {
+        let half = deadline.saturating_duration_since(Instant::now()) / 2;
+        sleep(half).await;
+        let mut lists: Vec<(Arc<Connections>, usize, usize)> = self
+            .everyone()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|connections| (Arc::clone(&connections), connections.count_raw(), 0))
+            .collect();
+        loop {
+            let pause = BATCH.mul_f64(0.5 + random());
+            sleep_until(deadline.min(Instant::now() + pause)).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let progress = 1.0 - left.as_secs_f64() / half.as_secs_f64();
+            for (connections, count, ended) in &mut lists {
+                let due = (*count as f64 * progress) as usize;
+                connections.end_quietest(due - *ended, CloseCause::Drained, Instant::now());
+                *ended = due;
+            }
         }
     }
 

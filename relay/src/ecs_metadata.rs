@@ -20,6 +20,8 @@ pub struct Task {
     pub zone: Option<String>,
     /// Its first IPv4 address.
     pub address: Option<IpAddr>,
+    /// Whether ECS wants it to stop.
+    pub stops: bool,
 }
 
 impl Task {
@@ -52,6 +54,7 @@ struct Answer {
     #[serde(rename = "TaskARN")]
     task_arn: Option<String>,
     availability_zone: Option<String>,
+    desired_status: Option<String>,
     #[serde(default)]
     containers: Vec<Container>,
 }
@@ -89,6 +92,7 @@ fn read(answer: &[u8]) -> Result<Task, MetadataError> {
         .flat_map(|n| &n.ipv4_addresses);
     Ok(Task {
         arn: present(answer.task_arn),
+        stops: answer.desired_status.as_deref() == Some("STOPPED"),
         zone: present(answer.availability_zone),
         address: addresses.find_map(|address| address.parse().ok()),
     })

@@ -15,7 +15,8 @@ use std::{
 };
 
 use ekiden_proto::health::v1::{
-    CollectorHealth, DiscoveryHealth, HealthReport, ListenerHealth, ProcessHealth,
+    CollectorHealth, DiscoveryHealth, HealthReport, Leave, ListenerHealth, ProcessHealth,
+    ServiceRecord,
 };
 use ekiden_settings::CheckedSettings;
 use prost::Message;
@@ -68,6 +69,8 @@ pub struct Sources {
     pub registration: watch::Receiver<Registration>,
     /// Cancelled when the relay leaves.
     pub draining: CancellationToken,
+    /// How far it has come with that.
+    pub leave: watch::Receiver<Option<Leave>>,
 }
 
 /// Makes health reports, and keeps the judgement that they carry.
@@ -119,8 +122,15 @@ impl Health {
 
     /// Judges for as long as the process runs.
     pub async fn run(self) {
-        let Sources { mut settings, mut keys, mut running, mut registration, draining, .. } =
-            self.sources.clone();
+        let Sources {
+            mut settings,
+            mut keys,
+            mut running,
+            mut registration,
+            draining,
+            mut leave,
+            ..
+        } = self.sources.clone();
         let mut drained = false;
         loop {
             self.judge();
@@ -130,6 +140,7 @@ impl Health {
                 Ok(()) = keys.changed() => {}
                 Ok(()) = running.changed() => {}
                 Ok(()) = registration.changed() => {}
+                Ok(()) = leave.changed() => self.urgent.send_modify(|count| *count += 1),
                 () = draining.cancelled(), if !drained => drained = true,
             }
         }
@@ -170,20 +181,12 @@ impl Health {
             phase: assessment.phase.into(),
             listeners: data_plane.listeners,
             collectors: data_plane.collectors,
-            discovery: registration.wanted.then(|| DiscoveryHealth {
-                registered: registration.registered,
-                in_dns: registration.in_dns,
-                address: registration
-                    .address
-                    .map(|address| address.to_string())
-                    .unwrap_or_default(),
-                message: registration.message,
-                verified_at: registration.verified_at,
-            }),
+            discovery: discovery(&registration),
             certificate_expires_at: identity.map(|identity| to_timestamp(identity.not_after)),
             secret_version: sources.keys.borrow().secret_version(),
             conditions: assessment.conditions.clone(),
             process: Some(self.process()),
+            leave: sources.leave.borrow().clone(),
         };
         fit(&mut report);
         report
@@ -241,6 +244,25 @@ impl Health {
             open_files_limit: process::open_files_limit(),
         }
     }
+}
+
+fn discovery(registration: &Registration) -> Option<DiscoveryHealth> {
+    let services = registration.services.iter().map(|one| ServiceRecord {
+        service_id: one.id.clone(),
+        dns_name: one.dns_name.clone(),
+        listed: one.listed,
+        registered: one.registered,
+        in_dns: one.in_dns,
+        message: one.message.clone(),
+    });
+    (registration.wanted || !registration.services.is_empty()).then(|| DiscoveryHealth {
+        registered: registration.registered(),
+        in_dns: registration.in_dns(),
+        address: registration.address.map(|address| address.to_string()).unwrap_or_default(),
+        message: registration.message().to_owned(),
+        verified_at: registration.verified_at(),
+        services: services.collect(),
+    })
 }
 
 /// Leaves texts out, then counts of causes, of a report that would be too large to send.

@@ -4,13 +4,22 @@
 //! control plane: what was saved serves until it is heard.
 mod leaving;
 
-use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use ekiden_proto::relay::v1::RelayDescription;
+use ekiden_proto::relay::v1::{Listing, RelayDescription, ServiceListing};
+use ekiden_settings::AssumedRole;
 use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -31,13 +40,17 @@ use crate::{
     registry::{
         cloud_map::{Aws, CloudMap},
         membership::{Inputs, Membership, Place, Registration, Registries},
+        reaping::Reaping,
     },
     resolver::{Resolver, SetupError},
-    session::{self, Subject, View, standing::Standing},
+    session::{self, Subject, View, orders::Orders, standing::Standing},
     state_dir::StateDir,
 };
 
 use leaving::Leaving;
+
+/// The task metadata endpoint allows 40 requests a second (Amazon ECS Developer Guide); a stop is hardly ever known there first.
+const LOOK_AT_TASK: Duration = Duration::from_secs(5);
 
 /// File in the state folder that says where the local HTTP server listens.
 pub const ENDPOINTS: &str = "endpoints.json";
@@ -104,6 +117,7 @@ pub async fn run(
     let (identity, enrollment) = (watch::Sender::new(None), watch::Sender::new(String::new()));
     let (view, registration) =
         (watch::Sender::new(View::default()), watch::Sender::new(Registration::default()));
+    let (orders, leave) = (Orders::default(), watch::Sender::new(None));
     let health = Health::new(Sources {
         clock: clock.clone(),
         started_at: clock.now(),
@@ -116,6 +130,7 @@ pub async fn run(
         session: view.subscribe(),
         registration: registration.subscribe(),
         draining: cancel.child_token(),
+        leave: leave.subscribe(),
     });
     metrics::otlp::export(&ekiden_telemetry::meter("ekiden.relay"), &health);
 
@@ -135,8 +150,9 @@ pub async fn run(
         identity: identity.subscribe(),
         delivers: health.delivers(),
         running: standing.running(),
+        assignment: orders.assignment.subscribe(),
     };
-    let registries = registries(&place);
+    let settings = applier.settings.clone();
     let mut membership = Membership::new(
         inputs,
         Place {
@@ -144,10 +160,10 @@ pub async fn run(
             zone: place.task.zone.clone(),
             task: place.task.id().map(ToOwned::to_owned),
         },
-        registries,
+        registries(&place),
         resolver,
         clock.clone(),
-        registration,
+        registration.clone(),
     );
     let description = describe(&place);
     let goodbye = watch::Sender::new(None);
@@ -169,7 +185,8 @@ pub async fn run(
         },
         urgent: health.urgent(),
         view: view.clone(),
-        clock,
+        orders: orders.clone(),
+        clock: clock.clone(),
     };
     let mut parts = Parts::default();
     parts.start(
@@ -191,16 +208,30 @@ pub async fn run(
     parts.start("health", health.clone().run());
     parts.start("local HTTP server", local_http.serve());
 
-    tokio::select! {
+    let reaping = Reaping {
+        settings: settings.subscribe(),
+        registries: Arc::new(registries(&place)),
+        orders: orders.clone(),
+    };
+    parts.start("reaping", reaping.run());
+    parts.start("telling of siblings", tell_siblings(registration.subscribe(), orders.clone()));
+    let reason = tokio::select! {
         () = membership.run(rand::random::<f64>) => return Err(LifecycleError::PartEnded("registration")),
         ended = parts.ended() => return Err(ended),
-        reason = stops.recv() => tracing::info!(reason, "The relay leaves"),
-    }
+        reason = stops.recv() => reason.unwrap_or("SIGTERM"),
+        () = drained(&orders) => "drained",
+        () = ecs_stops(&environment) => "ecs_stopped",
+    };
+    tracing::info!(reason, "The relay leaves");
     let leaving = Leaving {
+        reason,
         stop_timeout: environment.stop_timeout,
+        clock: &clock,
         health: &health,
+        told: &leave,
         data_plane: &data_plane,
         membership: &mut membership,
+        departure: &orders.departure,
         goodbye: &goodbye,
         parts: &mut parts,
     };
@@ -243,9 +274,51 @@ fn describe(place: &Whereabouts) -> RelayDescription {
     }
 }
 
+/// One set of credentials a role, however many services there are.
 fn registries(place: &Whereabouts) -> Registries {
-    let aws = Aws::new(place.task.region().map(ToOwned::to_owned));
-    Box::new(move |at| Box::new(CloudMap::new(aws.clone(), at.service_id.clone())))
+    let region = place.task.region().map(ToOwned::to_owned);
+    let opened: Mutex<HashMap<Option<AssumedRole>, Aws>> = Mutex::default();
+    Box::new(move |at, service| {
+        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Aws::new(region.clone(), at.role.clone());
+        let aws = opened.entry(at.role.clone()).or_insert_with(new).clone();
+        Arc::new(CloudMap::new(aws, service.id.clone()))
+    })
+}
+
+/// Tells the control plane who else is listed where this relay is.
+async fn tell_siblings(mut registration: watch::Receiver<Registration>, orders: Orders) {
+    loop {
+        let others = registration.borrow_and_update().others.clone();
+        let services = others
+            .into_iter()
+            .map(|(service_id, relays)| ServiceListing { service_id, relays })
+            .collect();
+        orders.listing.send_replace(Listing { services });
+        if registration.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Comes back when an operator asks the relay to leave.
+async fn drained(orders: &Orders) {
+    if orders.drain.subscribe().wait_for(|drain| *drain).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Comes back when ECS says that it stops the task, which may be before SIGTERM.
+async fn ecs_stops(environment: &Environment) {
+    let Some(endpoint) = &environment.ecs_metadata else { return std::future::pending().await };
+    loop {
+        sleep(LOOK_AT_TASK).await;
+        match ecs_metadata::task(endpoint).await {
+            Ok(task) if task.stops => return,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(error = %chain(&error), "The task's state is not known"),
+        }
+    }
 }
 
 /// The long-lived tasks.

@@ -83,7 +83,7 @@ async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
             if let Some(found) = attempt().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
     };
     timeout(SAFETY, trying).await.unwrap()

@@ -5,11 +5,15 @@
 //! by saying `applied` at once is a simulated relay.
 //!
 //! - [`backoff`]: how long to wait before the next attempt.
+//! - [`departure`]: whether the relay may leave its services.
 //! - [`link`]: one open stream.
+//! - [`orders`]: what the control plane asks beside settings and keys.
 //! - [`standing`]: what is wanted and what runs.
 
 pub mod backoff;
+pub mod departure;
 mod link;
+pub mod orders;
 pub mod standing;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -27,6 +31,7 @@ use crate::{
     session::{
         backoff::{Retries, jitter},
         link::{Event, Link},
+        orders::Orders,
         standing::Standing,
     },
 };
@@ -49,6 +54,8 @@ pub struct Subject {
     pub urgent: watch::Receiver<u64>,
     /// Where the session says how it fares.
     pub view: watch::Sender<View>,
+    /// What is asked of it beside settings and keys.
+    pub orders: Orders,
     /// The machine's clock.
     pub clock: Clock,
 }

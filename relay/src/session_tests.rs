@@ -34,6 +34,7 @@ impl SimulatedRelay {
             report: Arc::new(HealthReport::default),
             urgent: urgent.subscribe(),
             view: view.clone(),
+            orders: Orders::default(),
             clock: Clock::system(),
         };
         let mut session = JoinSet::new();
@@ -319,6 +320,7 @@ async fn a_fresh_identity_is_used_at_once_after_a_refusal() {
         report: Arc::new(HealthReport::default),
         urgent: urgent.subscribe(),
         view: view.clone(),
+        orders: Orders::default(),
         clock: Clock::system(),
     };
     let goodbye = watch::Sender::new(None);

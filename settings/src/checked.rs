@@ -104,14 +104,44 @@ pub struct KeyPlacement {
     pub prefix: String,
 }
 
-/// An AWS Cloud Map service with A records.
+/// Where relays register in AWS Cloud Map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudMap {
+    /// The fleet's own.
+    pub service: Service,
+    pub ttl: Duration,
+    pub mode: RegistrationMode,
+    /// None: the task's own.
+    pub role: Option<AssumedRole>,
+    /// Unique by service and by name, the fleet's own included.
+    pub cells: Vec<Service>,
+}
+
+/// An AWS Cloud Map service with A records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Service {
     /// `srv-…`.
-    pub service_id: String,
+    pub id: String,
     /// What workloads resolve; absolute, with the dot at its end.
     pub dns_name: String,
-    pub ttl: Duration,
+}
+
+/// Who registers relays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistrationMode {
+    /// They do.
+    #[default]
+    Relay,
+    /// ECS does.
+    Ecs,
+}
+
+/// A role in another account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssumedRole {
+    /// `arn:aws:iam::123456789012:role/…`.
+    pub arn: String,
+    pub external_id: Option<String>,
 }
 
 /// Bounds of the whole relay.

@@ -7,8 +7,8 @@ use std::{
 use ekiden_proto::settings::v1 as proto;
 
 use crate::{
-    CloudMap, Limits, Protocol, Violation,
-    rules::{self, MAX_LISTENERS, or_default},
+    AssumedRole, CloudMap, Limits, Protocol, RegistrationMode, Service, Violation,
+    rules::{self, MAX_CELLS, MAX_LISTENERS, or_default},
     violation::Violations,
 };
 
@@ -110,13 +110,50 @@ pub(crate) fn discovery(
         found.add(path, "is not set, and no other registry is known");
         return None;
     };
-    let service = rules::cloud_map_service(&cloud_map.service_id);
-    let service = found.pass(format!("{path}.service_id"), service);
-    let dns_name = rules::absolute_dns_name(&cloud_map.dns_name);
-    let dns_name = found.pass(format!("{path}.dns_name"), dns_name);
+    let service = service(&path, &cloud_map.service_id, &cloud_map.dns_name, found);
     let ttl = found.pass(format!("{path}.ttl"), rules::record_ttl(cloud_map.ttl.as_ref()));
-    service?;
-    Some(CloudMap { service_id: cloud_map.service_id.clone(), dns_name: dns_name?, ttl: ttl? })
+    let mode = found.pass(format!("{path}.mode"), rules::registration_mode(cloud_map.mode));
+    let role = cloud_map.role.as_ref().map(|role| assumed(&format!("{path}.role"), role, found));
+    found.pass(format!("{path}.cells"), rules::at_most(MAX_CELLS, cloud_map.cells.len()));
+    let mut cells = Vec::new();
+    for (at, cell) in cloud_map.cells.iter().enumerate().take(MAX_CELLS) {
+        let path = format!("{path}.cells[{at}]");
+        let cell = self::service(&path, &cell.service_id, &cell.dns_name, found)?;
+        let others = || service.iter().chain(&cells);
+        if others().any(|other| other.id == cell.id) {
+            found.add(format!("{path}.service_id"), "is in use here twice");
+        }
+        if others().any(|other| other.dns_name == cell.dns_name) {
+            found.add(format!("{path}.dns_name"), "is in use here twice");
+        }
+        cells.push(cell);
+    }
+    if mode == Some(RegistrationMode::Ecs) && !cells.is_empty() {
+        found.add(
+            format!("{path}.cells"),
+            "ECS registers a task in one service alone: cells need REGISTRATION_MODE_SELF",
+        );
+    }
+    let role = match role {
+        Some(assumed) => Some(assumed?),
+        None => None,
+    };
+    Some(CloudMap { service: service?, ttl: ttl?, mode: mode?, role, cells })
+}
+
+fn service(path: &str, id: &str, dns_name: &str, found: &mut Violations) -> Option<Service> {
+    let good = found.pass(format!("{path}.service_id"), rules::cloud_map_service(id));
+    let dns_name = found.pass(format!("{path}.dns_name"), rules::absolute_dns_name(dns_name));
+    good?;
+    Some(Service { id: id.to_owned(), dns_name: dns_name? })
+}
+
+fn assumed(path: &str, role: &proto::AssumedRole, found: &mut Violations) -> Option<AssumedRole> {
+    let arn = found.pass(format!("{path}.role_arn"), rules::role_arn(&role.role_arn));
+    let external = rules::external_id(&role.external_id);
+    let external_id = found.pass(format!("{path}.external_id"), external)?;
+    arn?;
+    Some(AssumedRole { arn: role.role_arn.clone(), external_id })
 }
 
 pub(crate) fn limits(path: &str, limits: &proto::Limits, found: &mut Violations) -> Option<Limits> {

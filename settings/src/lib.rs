@@ -20,8 +20,8 @@ mod violation;
 
 pub use self::{
     checked::{
-        CheckedSettings, CloudMap, Collector, CollectorProtocol, Endpoint, Host, KeyPlacement,
-        Limits, Listener, Protocol, Tls,
+        AssumedRole, CheckedSettings, CloudMap, Collector, CollectorProtocol, Endpoint, Host,
+        KeyPlacement, Limits, Listener, Protocol, RegistrationMode, Service, Tls,
     },
     collector::check_collector,
     fleet::{check_fleet, check_routes},

@@ -14,7 +14,9 @@ mod names;
 mod protocols;
 mod trust;
 
-pub(crate) use self::bounds::{MAX_COLLECTORS, MAX_ENDPOINTS, MAX_LISTENERS, or_default};
+pub(crate) use self::bounds::{
+    MAX_CELLS, MAX_COLLECTORS, MAX_ENDPOINTS, MAX_LISTENERS, or_default,
+};
 pub use self::{
     bounds::{
         MAX_SETTINGS_BYTES, at_most, connect_timeout, idle_timeout, listener_connections, port,
@@ -22,8 +24,8 @@ pub use self::{
     },
     headers::{key_header, key_prefix},
     hosts::{absolute_dns_name, host, server_name},
-    names::{cloud_map_service, id, resource, tenant_of},
-    protocols::{collector_protocol, listener_protocol, route},
+    names::{cloud_map_service, external_id, id, resource, role_arn, tenant_of},
+    protocols::{collector_protocol, listener_protocol, registration_mode, route},
     trust::roots,
 };
 

@@ -61,7 +61,7 @@ fn good() -> proto::Settings {
             cloud_map: Some(proto::CloudMap {
                 service_id: "srv-e4anhexample0004".to_owned(),
                 dns_name: "relay.telemetry.internal.".to_owned(),
-                ttl: None,
+                ..Default::default()
             }),
         }),
         limits: None,
@@ -335,6 +335,33 @@ fn discovery_is_checked_field_by_field() {
     });
     wrong(&format!("{path}.service_id"), |settings| {
         cloud_map(settings, |cloud_map| cloud_map.service_id = "ns-1".to_owned());
+    });
+    wrong(&format!("{path}.mode"), |settings| cloud_map(settings, |cloud_map| cloud_map.mode = 9));
+    wrong(&format!("{path}.role.role_arn"), |settings| {
+        cloud_map(settings, |cloud_map| cloud_map.role = Some(proto::AssumedRole::default()));
+    });
+    let cell =
+        |id: &str, name: &str| proto::Cell { service_id: id.to_owned(), dns_name: name.to_owned() };
+    let own = ("srv-e4anhexample0004", "relay.telemetry.internal.");
+    for (field, cells) in [
+        ("cells[0].service_id", vec![cell(own.0, "a.telemetry.internal.")]),
+        ("cells[0].dns_name", vec![cell("srv-a", own.1)]),
+        ("cells[1].service_id", vec![cell("srv-a", "a.internal."), cell("srv-a", "b.internal.")]),
+        ("cells[0].dns_name", vec![cell("srv-a", "a.internal")]),
+        ("cells", (0..33).map(|n| cell(&format!("srv-{n}"), &format!("c{n}.internal."))).collect()),
+    ] {
+        wrong(&format!("{path}.{field}"), |settings| {
+            settings.discovery.as_mut().unwrap().cloud_map.as_mut().unwrap().cells = cells.clone();
+        });
+    }
+    wrong(&format!("{path}.cells"), |settings| {
+        cloud_map(settings, |cloud_map| {
+            cloud_map.mode = proto::RegistrationMode::Ecs.into();
+            cloud_map.cells = vec![proto::Cell {
+                service_id: "srv-a".to_owned(),
+                dns_name: "a.internal.".to_owned(),
+            }];
+        });
     });
 }
 

@@ -251,5 +251,6 @@ fn parameters() -> SessionParameters {
         heartbeat_interval: seconds(20),
         reconnect_spread: seconds(1),
         server_time: None,
+        epoch: 1,
     }
 }

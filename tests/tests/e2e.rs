@@ -11,6 +11,7 @@ mod e2e {
     mod garbage;
     mod hostile;
     mod impostor;
+    mod leaving;
     mod loads;
     mod master_key;
     mod moto;

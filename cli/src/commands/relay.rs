@@ -4,8 +4,9 @@
 //! - [`watch`]: changes as they come.
 use clap::Subcommand;
 use ekiden_proto::admin::v1::{
-    GetRelayRequest, ListHealthReportsRequest, ListHealthReportsResponse, ListRelaysRequest,
-    ListRelaysResponse, Relay, RevokeRelayRequest, relay_service_client::RelayServiceClient,
+    DrainRelayRequest, GetRelayRequest, ListHealthReportsRequest, ListHealthReportsResponse,
+    ListRelaysRequest, ListRelaysResponse, Relay, RevokeRelayRequest,
+    relay_service_client::RelayServiceClient,
 };
 
 use super::incomplete;
@@ -75,6 +76,18 @@ Examples:
         #[arg(long, value_name = "NAME")]
         fleet: Option<String>,
     },
+    /// Has a relay leave in good order: out of DNS, connections finished, process gone; under ECS another task takes its place.
+    #[command(after_help = "\
+Examples:
+  ekidenctl relay drain 0198c5                       The first digits do where they are enough
+  ekidenctl relay watch                              Shows how it goes")]
+    Drain {
+        /// Its id or the first digits of it, or its name.
+        name: String,
+        /// The fleet, where the name does not say it.
+        #[arg(long, value_name = "NAME")]
+        fleet: Option<String>,
+    },
     /// Lists a relay's past health reports, newest first.
     #[command(after_help = "Examples:\n  ekidenctl relay health 0198c5 --limit 60")]
     Health {
@@ -112,6 +125,17 @@ pub(super) async fn run(verb: RelayVerb, session: &Session) -> Result<(), Failur
             };
             let answer =
                 session.change(request, async |r| client(session).revoke_relay(r).await).await?;
+            let relay = answer.relay.ok_or_else(|| incomplete("relay"))?;
+            session.printer.message(&relay, || shown::details(&relay, session.printer.now))
+        }
+        RelayVerb::Drain { name, fleet } => {
+            let request = DrainRelayRequest {
+                name: find(session, &name, fleet.as_deref()).await?,
+                request_id: session.request_id(),
+                validate_only: session.validate_only,
+            };
+            let answer =
+                session.change(request, async |r| client(session).drain_relay(r).await).await?;
             let relay = answer.relay.ok_or_else(|| incomplete("relay"))?;
             session.printer.message(&relay, || shown::details(&relay, session.printer.now))
         }

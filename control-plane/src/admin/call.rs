@@ -239,6 +239,7 @@ changes!(
     CreateEnrollmentTokenRequest,
     RevokeEnrollmentTokenRequest,
     RevokeRelayRequest,
+    DrainRelayRequest,
     CreateApiTokenRequest,
     RevokeApiTokenRequest,
     RotateCertificateAuthorityRequest,

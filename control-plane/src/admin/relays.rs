@@ -3,10 +3,10 @@ use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use ekiden_proto::{
     admin::v1::{
-        GetRelayRequest, GetRelayResponse, ListHealthReportsRequest, ListHealthReportsResponse,
-        ListRelaysRequest, ListRelaysResponse, ReceivedHealthReport, Relay, RelayState,
-        RevokeRelayRequest, RevokeRelayResponse, WatchRelaysRequest, WatchRelaysResponse,
-        relay_service_server::RelayService,
+        DrainRelayRequest, DrainRelayResponse, GetRelayRequest, GetRelayResponse,
+        ListHealthReportsRequest, ListHealthReportsResponse, ListRelaysRequest, ListRelaysResponse,
+        ReceivedHealthReport, Relay, RelayState, RevokeRelayRequest, RevokeRelayResponse,
+        WatchRelaysRequest, WatchRelaysResponse, relay_service_server::RelayService,
     },
     health::v1::HealthReport,
     relay::v1::SettingsStatus,
@@ -24,7 +24,7 @@ use crate::{
     error::Error,
     names::{FleetName, RelayName, uuid_part},
     store::{
-        fleets, relay_health,
+        fleets, registrations, relay_health,
         relay_views::{self, RelayRow, Wanted},
         relays,
         scope::Scope,
@@ -163,6 +163,32 @@ impl RelayService for Relays {
         let changed = call.change(&scope, |db| Box::pin(revoke(db, &call, &name, id)));
         Ok(changed.await?.into_response())
     }
+
+    async fn drain_relay(
+        &self,
+        request: Request<DrainRelayRequest>,
+    ) -> Result<Response<DrainRelayResponse>, Status> {
+        let call = Call::open(&self.app, request)?;
+        let name = RelayName::parse("name", &call.request.name)?;
+        let scope = call.may_change(&name.tenant)?;
+        let id = uuid_part(&name.to_string(), &name.relay)?;
+
+        let changed = call.change(&scope, |db| Box::pin(drain(db, &call, &name, id)));
+        Ok(changed.await?.into_response())
+    }
+}
+
+async fn drain(
+    db: &mut PgConnection,
+    call: &Call<DrainRelayRequest>,
+    name: &RelayName,
+    id: Uuid,
+) -> Result<DrainRelayResponse, Error> {
+    registrations::drain(db, &name.fleet(), id, call.now).await?;
+    let rows = relay_views::list(db, &one(name, id), 1, call.now).await?;
+    let row = rows.first().ok_or_else(|| Error::not_found(name))?;
+    call.record(db, Some(&name.tenant), name, &["drain_time".to_owned()]).await?;
+    Ok(DrainRelayResponse { relay: Some(to_message(row)?) })
 }
 
 async fn revoke(
@@ -275,5 +301,7 @@ fn to_message(row: &RelayRow) -> Result<Relay, Error> {
         certificate_expire_time: Some(to_proto(row.certificate_expires_at)),
         health: None,
         revoke_time: row.revoked_at.map(to_proto),
+        drain_time: row.drain_requested_at.map(to_proto),
+        listed_in: row.listed_in.clone(),
     })
 }

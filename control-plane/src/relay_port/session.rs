@@ -2,8 +2,9 @@
 use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{
-    Heartbeat, Hello, Reconnect, SessionParameters, SessionRequest, SessionResponse, SettingsPhase,
-    UpToDate, session_request::Message as Up, session_response::Message as Down,
+    Drain, Heartbeat, Hello, LeaveAnswer, Placement, Reconnect, SessionParameters, SessionRequest,
+    SessionResponse, SettingsPhase, UpToDate, session_request::Message as Up,
+    session_response::Message as Down,
 };
 use ekiden_telemetry::propagation;
 use tokio::{
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::{
     enrollment::{described, not_known, refusal, revoked},
     offers::{Desired, Offer, Reported},
+    registrations::{self, Listed},
     unsaved::Unsaved,
 };
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
     error::Error,
     names::RelayName,
     pki::RelayIdentity,
-    sessions::{Head, Lease},
+    registrations::departure,
+    sessions::{Head, Lease, Order},
     store::relays::{self, Opened, Opening},
     timestamps::to_proto,
 };
@@ -90,6 +93,9 @@ pub(super) async fn hold(
             down,
             sequence: 0,
             unsaved: Unsaved::default(),
+            listed: Listed::default(),
+            placed: false,
+            draining: false,
             sent_at: Instant::now(),
         },
         Err(error) => {
@@ -100,8 +106,9 @@ pub(super) async fn hold(
     };
     session.app.metrics.session_opened();
     tracing::info!(relay.id = session.identity.name.relay, session.id = %session.id, session.epoch = session.epoch, "A session opened");
-    let lease = session.app.live.enter(session.identity.id, session.epoch);
-    let end = match session.run(&mut up, &lease).await {
+    let fleet = session.identity.fleet();
+    let mut lease = session.app.live.enter(&fleet, session.identity.id, session.epoch);
+    let end = match session.run(&mut up, &mut lease).await {
         Ok(end) => end,
         Err(error) => End::Refused(error),
     };
@@ -177,6 +184,12 @@ struct Session {
     sequence: u64,
     /// A status that the database did not take yet; statuses are not lossy.
     unsaved: Unsaved,
+    /// Where the relay said last that it is listed.
+    listed: Listed,
+    /// Whether the relay was told of cells in this session.
+    placed: bool,
+    /// Whether the relay was told to drain.
+    draining: bool,
     sent_at: Instant,
 }
 
@@ -184,7 +197,7 @@ impl Session {
     async fn run(
         &mut self,
         up: &mut Streaming<SessionRequest>,
-        lease: &Lease,
+        lease: &mut Lease,
     ) -> Result<End, Error> {
         let heartbeat = self.app.settings.heartbeat_interval;
         let draining = self.app.live.draining().clone();
@@ -217,6 +230,14 @@ impl Session {
                         Err(_) => return Ok(End::RelayClosed),
                     }
                 }
+                Some(order) = lease.orders.recv() => self.pass_on(order).await?,
+                Ok(()) = lease.cells.changed() => {
+                    let service_ids = lease.cells.borrow_and_update().clone().unwrap_or_default();
+                    if self.placed || !service_ids.is_empty() {
+                        self.placed = true;
+                        self.send(Down::Placement(Placement { service_ids })).await?;
+                    }
+                }
                 changed = self.head.changed() => {
                     if changed.is_err() { return Ok(End::FleetGone) }
                 }
@@ -241,6 +262,19 @@ impl Session {
             heartbeat_interval: duration(self.app.settings.heartbeat_interval),
             reconnect_spread: duration(Duration::from_secs(spread)),
             server_time: Some(to_proto(self.app.clock.now())),
+            epoch: self.epoch.unsigned_abs(),
+        }
+    }
+
+    async fn pass_on(&mut self, order: Order) -> Result<(), Error> {
+        match order {
+            // Asked for each second until the relay has left.
+            Order::Drain if self.draining => Ok(()),
+            Order::Drain => {
+                self.draining = true;
+                self.send(Down::Drain(Drain {})).await
+            }
+            Order::Reap(reap) => self.send(Down::Reap(reap)).await,
         }
     }
 
@@ -333,6 +367,37 @@ impl Session {
                     &report,
                     now,
                 )?;
+                let listed = registrations::listed(&report);
+                if listed != self.listed {
+                    self.listed = listed.clone();
+                    self.unsaved.listed = Some(listed);
+                }
+                self.save().await
+            }
+            Up::LeaveRequest(request) => {
+                let own = registrations::to_leave(request, &self.listed);
+                match departure::decide(&self.app, &self.identity, self.epoch, &own).await {
+                    Ok(verdict) => {
+                        tracing::info!(
+                            relay.id = self.identity.name.relay,
+                            verdict = verdict.as_str_name(),
+                            "A relay asks to leave its services"
+                        );
+                        self.send(Down::LeaveAnswer(LeaveAnswer { verdict: verdict.into() }))
+                            .await?;
+                    }
+                    // Without an answer the relay asks DNS.
+                    Err(Error::Unavailable { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+                Ok(true)
+            }
+            Up::Listing(listing) => {
+                self.unsaved.siblings = Some(listing);
+                self.save().await
+            }
+            Up::ReapReport(report) => {
+                registrations::reaped(&self.app, &self.identity, &report).await?;
                 Ok(true)
             }
             Up::KeyStatus(status) => {

@@ -1,13 +1,15 @@
-//! What a relay said last of its settings and keys, until the database has it.
-use ekiden_proto::relay::v1::{KeyStatus, KeyTrial, SettingsPhase, SettingsStatus};
+//! What a relay said last of its settings, keys and registrations, until the database has it.
+use ekiden_proto::relay::v1::{KeyStatus, KeyTrial, Listing, SettingsPhase, SettingsStatus};
 use prost::Message;
 
+use super::registrations::{self, Listed};
 use crate::{
     app::App,
     error::Error,
     names::{AccessKeyName, CollectorName},
     pki::RelayIdentity,
     store::{
+        self,
         key_rotations::{self, TrialRow},
         relays::{self, StatusRow},
     },
@@ -24,11 +26,16 @@ const LONGEST_MESSAGE: usize = 256;
 pub(super) struct Unsaved {
     pub(super) settings: Option<SettingsStatus>,
     pub(super) keys: Option<KeyStatus>,
+    pub(super) listed: Option<Listed>,
+    pub(super) siblings: Option<Listing>,
 }
 
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
-        self.settings.is_none() && self.keys.is_none()
+        self.settings.is_none()
+            && self.keys.is_none()
+            && self.listed.is_none()
+            && self.siblings.is_none()
     }
 
     /// Writes what there is, and keeps it while the database is away. False: a newer session has taken over.
@@ -75,6 +82,14 @@ impl Unsaved {
                 let trials: Vec<_> = told.filter_map(|trial| read(identity, trial)).collect();
                 key_rotations::set_trials(&mut db, &fleet, id, &trials).await?;
             }
+        }
+        if let Some(Listed { listed_in, in_dns }) = &self.listed {
+            current &= store::registrations::set(&mut db, id, epoch, listed_in, in_dns).await?;
+        }
+        if let Some(siblings) = &self.siblings
+            && current
+        {
+            registrations::seen(&mut db, identity, siblings).await?;
         }
         db.commit().await?;
         Ok(current)

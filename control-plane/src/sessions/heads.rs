@@ -68,6 +68,11 @@ impl HeadsFollower {
         Ok(receiver)
     }
 
+    /// The head of a fleet that is followed, as last read.
+    pub fn known(&self, fleet: &FleetName) -> Option<Arc<Head>> {
+        self.lock().get(fleet)?.borrow().clone()
+    }
+
     /// Follows until cancelled. `direct` leads to the database without a pooler between.
     pub async fn run(
         &self,

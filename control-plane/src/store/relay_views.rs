@@ -44,6 +44,10 @@ pub struct RelayRow {
     pub phase: Option<i16>,
     /// When it was revoked.
     pub revoked_at: Option<OffsetDateTime>,
+    /// When it was asked to drain.
+    pub drain_requested_at: Option<OffsetDateTime>,
+    /// Services in which it may be listed.
+    pub listed_in: Vec<String>,
 }
 
 /// Which relays.
@@ -81,7 +85,8 @@ pub async fn list(
             r.enrolled_at, r.certificate_expires_at,
             case when p.replica_id is not null then r.connected_at end as session_since,
             r.left_at, r.last_seen_at, r.running_revision, r.settings_phase, r.settings_status, r.secret_version,
-            coalesce(h.revision, 0) as "desired_revision!", l.phase as "phase?", r.revoked_at
+            coalesce(h.revision, 0) as "desired_revision!", l.phase as "phase?", r.revoked_at,
+            r.drain_requested_at, r.listed_in
          from relays r
          join tenants t on t.tenant_id = r.tenant_id and t.deleted_at is null
          left join replicas p on p.replica_id = r.replica_id and p.lease_until > $8

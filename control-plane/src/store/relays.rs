@@ -240,7 +240,7 @@ pub async fn open_session(
          set contests = case when r.session_id is not null and r.connected_at > $6::timestamptz - interval '1 minute'
                              then least(r.contests + 1, 1000) else 0 end,
              session_epoch = r.session_epoch + 1, session_id = $4, replica_id = $5, connected_at = $6, last_seen_at = $6,
-             disconnected_at = null, left_at = null, running_revision = $8, secret_version = $9,
+             disconnected_at = null, left_at = null, leaving_at = null, reap_after = null, running_revision = $8, secret_version = $9,
              address = $10, availability_zone = $11, task_arn = $12, hostname = $13, software_version = $14,
              previous_certificate_serial = case when r.certificate_serial = $7 then null else r.previous_certificate_serial end,
              previous_certificate_authority_id = case when r.certificate_serial = $7 then null
@@ -282,7 +282,8 @@ pub async fn close_session(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update relays
-         set session_id = null, replica_id = null, disconnected_at = $3::timestamptz, left_at = case when $4 then $3::timestamptz end
+         set session_id = null, replica_id = null, disconnected_at = $3::timestamptz, left_at = case when $4 then $3::timestamptz end,
+             drain_requested_at = case when $4 then null else drain_requested_at end
          where relay_id = $1 and session_epoch = $2",
         id,
         epoch,

@@ -93,7 +93,7 @@ pub(super) fn assess(facts: &Facts, memory: &mut Memory) -> Assessment {
     registration(facts, &mut findings);
     machine(facts, &mut findings);
 
-    let listed = !facts.registration.wanted || facts.registration.in_dns;
+    let listed = !facts.registration.wanted || facts.registration.in_dns();
     let ready = delivers && listed && !facts.draining;
     memory.served |= ready;
     let wrong = findings
@@ -262,9 +262,20 @@ fn registration(facts: &Facts, findings: &mut Vec<Finding>) {
             message,
         });
     };
-    if !registration.message.is_empty() {
-        find("REGISTRATION_TROUBLE", format!("Service discovery: {}.", registration.message));
-    } else if registration.registered && !registration.in_dns {
+    if !registration.message().is_empty() {
+        find("REGISTRATION_TROUBLE", format!("Service discovery: {}.", registration.message()));
+    } else if let Some(service) = registration.current().iter().find(|one| one.dns_differs) {
+        find(
+            "DNS_DIFFERS",
+            format!(
+                "The relay is registered in {}, but {} has not answered with it for longer than twice its TTL of {} s. Look at the \
+                 name's zone and at what the VPC's resolver says.",
+                service.id,
+                service.dns_name,
+                service.ttl.as_secs()
+            ),
+        );
+    } else if registration.registered() && !registration.in_dns() {
         find(
             "NOT_IN_DNS",
             "The relay is registered, but DNS does not answer with it yet.".to_owned(),

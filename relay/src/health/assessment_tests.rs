@@ -3,6 +3,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::{
+    registry::membership::ServiceState,
     session::{Parameters, standing::Attempt},
     test_settings::{COLLECTOR, checked, registered_in, settings},
 };
@@ -71,9 +72,20 @@ fn a_relay_joins_until_dns_answers_with_it() {
     let listed =
         registered_in(settings(6667, ([127, 0, 0, 1], 9).into()), "srv-one", "relay.internal.");
     facts.settings = Some(checked(&listed));
-    facts.registration = Registration { wanted: true, registered: true, ..Registration::default() };
+    let mut service = ServiceState { registered: true, ..ServiceState::default() };
+    let listed_as = |service: &ServiceState| Registration {
+        wanted: true,
+        services: vec![service.clone()],
+        current: 1,
+        ..Registration::default()
+    };
+    facts.registration = listed_as(&service);
     assert_eq!(judged(&facts), (RelayPhase::Joining, vec!["NOT_IN_DNS".to_owned()]));
-    facts.registration.in_dns = true;
+    service.dns_differs = true;
+    facts.registration = listed_as(&service);
+    assert_eq!(judged(&facts), (RelayPhase::Joining, vec!["DNS_DIFFERS".to_owned()]));
+    (service.in_dns, service.dns_differs) = (true, false);
+    facts.registration = listed_as(&service);
     assert_eq!(judged(&facts), (RelayPhase::Serving, vec![]));
 }
 

@@ -109,16 +109,37 @@ impl Connections {
         }
     }
 
+    /// How many raw connections are open.
+    pub(crate) fn count_raw(&self) -> usize {
+        self.slots().open.values().filter(|slot| slot.connection.protocol == Protocol::Tcp).count()
+    }
+
+    /// Tells so many raw connections to end that were not told before: those that were silent for the longest.
+    pub(crate) fn end_quietest(&self, count: usize, cause: CloseCause, now: Instant) {
+        let mut slots = self.slots();
+        let mut raw: Vec<&mut Slot> = slots
+            .open
+            .values_mut()
+            .filter(|slot| slot.connection.protocol == Protocol::Tcp)
+            .filter(|slot| slot.connection.told.load(Relaxed) == 0)
+            .collect();
+        for slot in &mut raw {
+            slot.look(now);
+        }
+        raw.sort_by_key(|slot| slot.active);
+        for slot in raw.iter().take(count) {
+            slot.connection.tell(cause);
+        }
+    }
+
     /// Tells raw connections to end through which nothing came for `timeout`.
     ///
     /// Silence is found by looking at byte counts from time to time, so that bytes in flight pay nothing for it.
     pub(crate) fn end_idle(&self, timeout: Duration, now: Instant) {
         for slot in self.slots().open.values_mut() {
+            slot.look(now);
             let connection = &slot.connection;
-            let bytes = connection.received.load(Relaxed) + connection.sent.load(Relaxed);
-            if bytes != slot.bytes || !connection.flowing.load(Relaxed) {
-                (slot.bytes, slot.active) = (bytes, now);
-            } else if connection.protocol == Protocol::Tcp
+            if connection.protocol == Protocol::Tcp
                 && now.saturating_duration_since(slot.active) >= timeout
             {
                 connection.tell(CloseCause::IdleTimeout);
@@ -135,6 +156,17 @@ impl Connections {
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// Notes whether bytes came since the last look.
+    fn look(&mut self, now: Instant) {
+        let connection = &self.connection;
+        let bytes = connection.received.load(Relaxed) + connection.sent.load(Relaxed);
+        if bytes != self.bytes || !connection.flowing.load(Relaxed) {
+            (self.bytes, self.active) = (bytes, now);
+        }
     }
 }
 

@@ -4,23 +4,26 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, meta::region::RegionProviderChain, retry::RetryConfig,
-    timeout::TimeoutConfig,
+    sts::AssumeRoleProvider, timeout::TimeoutConfig,
 };
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_servicediscovery::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::{
-        deregister_instance::DeregisterInstanceError, register_instance::RegisterInstanceError,
+        deregister_instance::DeregisterInstanceError, get_service::GetServiceError,
+        list_instances::ListInstancesError, register_instance::RegisterInstanceError,
     },
-    types::{OperationStatus, OperationType},
+    types::{InstanceSummary, OperationStatus, OperationType, RoutingPolicy},
 };
+use ekiden_settings::AssumedRole;
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::OnceCell,
     time::{Instant, sleep},
 };
 
-use super::{Record, Registry, RegistryError};
+use super::{Listed, Record, Registry, RegistryError, ServiceKind};
 use crate::aws_error::what_aws_said;
 
 /// An operation that takes longer is asked for again later.
@@ -31,22 +34,32 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// Requests refused because another is under way are repeated this often.
 const BUSY_ATTEMPTS: u32 = 10;
 
+/// Records asked for at once, and in all: Cloud Map holds 1,000 in a service (AWS Cloud Map quotas).
+const PAGE: i32 = 100;
+const PAGES: usize = 10;
+/// Names of the attributes that relays set beside AWS's own.
+const RELAY: &str = "EKIDEN_RELAY";
+const EPOCH: &str = "EKIDEN_EPOCH";
+const REVISION: &str = "EKIDEN_REVISION";
+const ZONE: &str = "AVAILABILITY_ZONE";
+
 /// The AWS SDK, set up at first use: a relay outside AWS never asks for credentials.
 #[derive(Clone, Debug)]
 pub struct Aws {
     region: Option<String>,
+    role: Option<AssumedRole>,
     client: Arc<OnceCell<Client>>,
 }
 
 impl Aws {
-    /// For the region that the environment names, else `region`.
-    pub fn new(region: Option<String>) -> Self {
-        Self { region, client: Arc::default() }
+    /// For the region that the environment names, else `region`; with the task's own rights, or a role's in another account.
+    pub fn new(region: Option<String>, role: Option<AssumedRole>) -> Self {
+        Self { region, role, client: Arc::default() }
     }
 
     #[cfg(test)]
     fn with_client(client: Client) -> Self {
-        Self { region: None, client: Arc::new(OnceCell::new_with(Some(client))) }
+        Self { region: None, role: None, client: Arc::new(OnceCell::new_with(Some(client))) }
     }
 
     async fn client(&self) -> &Client {
@@ -54,7 +67,7 @@ impl Aws {
             .get_or_init(|| async {
                 let region = RegionProviderChain::default_provider()
                     .or_else(self.region.clone().map(Region::new));
-                let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+                let own = aws_config::defaults(BehaviorVersion::v2026_01_12())
                     .region(region)
                     .retry_config(RetryConfig::standard().with_max_attempts(3))
                     .timeout_config(
@@ -65,7 +78,15 @@ impl Aws {
                     )
                     .load()
                     .await;
-                Client::new(&config)
+                let Some(role) = &self.role else { return Client::new(&own) };
+                let mut assumed = AssumeRoleProvider::builder(&role.arn)
+                    .session_name("ekiden-relay")
+                    .configure(&own);
+                if let Some(id) = &role.external_id {
+                    assumed = assumed.external_id(id);
+                }
+                let assumed = SharedCredentialsProvider::new(assumed.build().await);
+                Client::new(&own.into_builder().credentials_provider(assumed).build())
             })
             .await
     }
@@ -105,10 +126,11 @@ impl CloudMap {
                 record.address.to_string(),
             )
             .attributes("AWS_INSTANCE_PORT", record.port.to_string())
-            .attributes("EKIDEN_RELAY", &record.relay)
-            .attributes("EKIDEN_REVISION", record.revision.to_string());
+            .attributes(RELAY, &record.relay)
+            .attributes(EPOCH, record.epoch.to_string())
+            .attributes(REVISION, record.revision.to_string());
         let request = match &record.zone {
-            Some(zone) => request.attributes("AVAILABILITY_ZONE", zone),
+            Some(zone) => request.attributes(ZONE, zone),
             None => request,
         };
         let error = match request.send().await {
@@ -151,6 +173,51 @@ impl CloudMap {
             }
             _ => Err(other(&error)),
         }
+    }
+
+    async fn list_all(&self) -> Result<Vec<Listed>, RegistryError> {
+        let client = self.aws.client().await;
+        let (mut listed, mut next) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let page = client
+                .list_instances()
+                .service_id(&self.service_id)
+                .max_results(PAGE)
+                .set_next_token(next)
+                .send()
+                .await
+                .map_err(|error| match error.as_service_error() {
+                    Some(
+                        ListInstancesError::ServiceNotFound(_)
+                        | ListInstancesError::InvalidInput(_),
+                    ) => RegistryError::Refused(what_aws_said(&error)),
+                    _ => other(&error),
+                })?;
+            listed.extend(page.instances().iter().filter_map(read));
+            next = page.next_token;
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn ask_kind(&self) -> Result<ServiceKind, RegistryError> {
+        let request = self.aws.client().await.get_service().id(&self.service_id);
+        let answer = request.send().await.map_err(|error| match error.as_service_error() {
+            Some(GetServiceError::ServiceNotFound(_) | GetServiceError::InvalidInput(_)) => {
+                RegistryError::Refused(what_aws_said(&error))
+            }
+            _ => other(&error),
+        })?;
+        let dns = answer.service().and_then(|service| service.dns_config());
+        let records = dns.map(|dns| dns.dns_records()).unwrap_or_default();
+        let seconds = records.iter().filter_map(|record| u64::try_from(record.ttl()).ok()).max();
+        Ok(ServiceKind {
+            records: records.iter().map(|record| record.r#type().as_str().to_owned()).collect(),
+            ttl: Duration::from_secs(seconds.unwrap_or(0)),
+            one_answer: dns.and_then(|dns| dns.routing_policy()) == Some(&RoutingPolicy::Weighted),
+        })
     }
 
     /// Repeats `ask` until its operation has succeeded, within bounds.
@@ -228,6 +295,29 @@ impl Registry for CloudMap {
         self.see_through(OperationType::DeregisterInstance, || self.ask_to_deregister(instance))
             .boxed()
     }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, RegistryError>> {
+        self.list_all().boxed()
+    }
+
+    fn kind(&self) -> BoxFuture<'_, Result<ServiceKind, RegistryError>> {
+        self.ask_kind().boxed()
+    }
+}
+
+fn read(instance: &InstanceSummary) -> Option<Listed> {
+    let text = |name: &str| instance.attributes()?.get(name);
+    let number = |name: &str| text(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let address = text("AWS_INSTANCE_IPV4").or_else(|| text("AWS_INSTANCE_IPV6"));
+    Some(Listed {
+        instance: instance.id()?.to_owned(),
+        address: address.and_then(|address| address.parse().ok()),
+        port: text("AWS_INSTANCE_PORT").and_then(|port| port.parse().ok()).unwrap_or(0),
+        zone: text(ZONE).cloned(),
+        relay: text(RELAY).cloned().unwrap_or_default(),
+        epoch: number(EPOCH),
+        revision: number(REVISION),
+    })
 }
 
 fn operation(id: Option<String>) -> Result<Asked, RegistryError> {

@@ -81,6 +81,7 @@ fn record() -> Record {
         port: 6667,
         zone: Some("ap-northeast-1a".to_owned()),
         relay: "relay-1".to_owned(),
+        epoch: 2,
         revision: 3,
     }
 }
@@ -126,6 +127,7 @@ async fn a_registration_is_done_when_its_operation_has_succeeded() {
             "AWS_INSTANCE_PORT": "6667",
             "AVAILABILITY_ZONE": "ap-northeast-1a",
             "EKIDEN_RELAY": "relay-1",
+            "EKIDEN_EPOCH": "2",
             "EKIDEN_REVISION": "3",
         })
     );

@@ -1,56 +1,42 @@
-//! Keeps the relay's registration as it should be: compares, repairs, and is woken by change and by a timer.
+//! Keeps the relay's registrations as they should be: compares, repairs, and is woken by change and by a timer.
 //!
-//! A relay is listed when its settings run, its listeners accept and its collectors answered. One that can no longer
-//! deliver leaves after a while, unless it is the last: then a record that may fail beats a name that does not exist,
-//! which workloads would remember for minutes.
+//! A relay is listed when its settings run, its listeners accept and its collectors answered: in the fleet's own service,
+//! and in the cells that the control plane places it in. One that can no longer deliver leaves after a while, unless it is
+//! the last: then a record that may fail beats a name that does not exist, which workloads would remember for minutes.
+//!
+//! - `leave`: the way out, for good.
+//! - `listing`: one service, and how the registration there fares.
+//! - `registration`: what others see of it.
+
+mod leave;
 mod listing;
+mod registration;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use ekiden_settings::{CheckedSettings, CloudMap};
-use prost_types::Timestamp;
+use ekiden_settings::{CheckedSettings, CloudMap, RegistrationMode, Service};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
+
+pub use leave::Permit;
+pub use registration::{Registration, ServiceState};
 
 use listing::{Listing, may_leave};
 
 use super::{Record, Registry};
 use crate::{
     clock::Clock,
-    dns_check::{Seen, ask},
-    error_chain::chain,
     identity::Identity,
     resolver::Resolver,
-    session::{backoff::Retries, standing::Running},
+    session::{orders::Assignment, standing::Running},
 };
 
-/// DNS is asked this often until it holds the relay, give or take jitter.
-const UNTIL_SEEN: Duration = Duration::from_secs(1);
-/// And this often from then on.
-const ONCE_SEEN: Duration = Duration::from_secs(60);
 /// A relay that cannot deliver leaves after this.
 const UNDELIVERED: Duration = Duration::from_secs(30);
 /// Everything is looked at at least this often.
 const LOOK: Duration = Duration::from_secs(15);
-
-/// The registration as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Registration {
-    /// Whether the fleet wants its relays listed.
-    pub wanted: bool,
-    /// Whether the registry confirmed it.
-    pub registered: bool,
-    /// Whether DNS answers with this relay.
-    pub in_dns: bool,
-    /// Address that is or would be listed.
-    pub address: Option<IpAddr>,
-    /// What went wrong last; empty: nothing.
-    pub message: String,
-    /// When DNS was asked last.
-    pub verified_at: Option<Timestamp>,
-}
 
 /// What a membership looks at; each change wakes it.
 #[derive(Clone, Debug)]
@@ -63,6 +49,8 @@ pub struct Inputs {
     pub delivers: watch::Receiver<bool>,
     /// What runs.
     pub running: watch::Receiver<Running>,
+    /// Where the control plane wants it.
+    pub assignment: watch::Receiver<Assignment>,
 }
 
 /// As what this relay is listed.
@@ -76,10 +64,10 @@ pub struct Place {
     pub task: Option<String>,
 }
 
-/// Opens the registry that settings name.
-pub type Registries = Box<dyn Fn(&CloudMap) -> Box<dyn Registry> + Send + Sync>;
+/// Opens the registry that settings name, for one of their services.
+pub type Registries = Box<dyn Fn(&CloudMap, &Service) -> Arc<dyn Registry> + Send + Sync>;
 
-/// Keeps the registration.
+/// Keeps the registrations.
 pub struct Membership {
     inputs: Inputs,
     place: Place,
@@ -87,13 +75,11 @@ pub struct Membership {
     resolver: Resolver,
     clock: Clock,
     state: watch::Sender<Registration>,
-    /// Where the relay is listed, or was asked to be.
-    current: Option<Listing>,
+    /// Where the relay is to be; the fleet's own service first.
+    current: Vec<Listing>,
     /// Where it was, and has to leave.
-    former: Option<Listing>,
+    former: Vec<Listing>,
     undelivered_since: Option<Instant>,
-    retries: Retries,
-    retry_at: Option<Instant>,
 }
 
 impl Membership {
@@ -107,6 +93,7 @@ impl Membership {
         state: watch::Sender<Registration>,
     ) -> Self {
         state.send_modify(|state| state.address = place.address);
+        let (current, former) = (Vec::new(), Vec::new());
         Self {
             inputs,
             place,
@@ -114,147 +101,104 @@ impl Membership {
             resolver,
             clock,
             state,
-            current: None,
-            former: None,
+            current,
+            former,
             undelivered_since: None,
-            retries: Retries::default(),
-            retry_at: None,
         }
     }
 
-    /// Keeps the registration for as long as the future lives; dropping it loses nothing that [`Membership::leave`]
+    /// Keeps the registrations for as long as the future lives; dropping it loses nothing that [`Membership::leave`]
     /// needs. `random` gives uniform numbers in `[0, 1)`.
     pub async fn run(&mut self, mut random: impl FnMut() -> f64 + Send) {
         loop {
             let wait = self.look(&mut random).await;
+            self.tell();
             let inputs = &mut self.inputs;
             tokio::select! {
                 Ok(()) = inputs.settings.changed() => {}
                 Ok(()) = inputs.identity.changed() => {}
                 Ok(()) = inputs.delivers.changed() => {}
+                Ok(()) = inputs.running.changed() => {}
+                Ok(()) = inputs.assignment.changed() => {}
                 () = sleep(wait.min(LOOK)) => {}
             }
         }
     }
 
-    /// The TTL of the record that workloads may hold; none where there never was one.
+    /// The TTL of the records that workloads may hold; none where there never was one.
     pub fn ttl(&self) -> Option<Duration> {
-        [&self.current, &self.former].into_iter().flatten().map(|listing| listing.at.ttl).max()
+        self.listings().map(Listing::ttl).max()
     }
 
-    /// Leaves every list, however often it takes, and comes back when DNS no longer answers with this relay.
-    pub async fn leave(&mut self) {
-        while let Some(listing) = self.former.as_ref().or(self.current.as_ref()) {
-            if let Err(error) = listing.registry.deregister(&listing.instance).await {
-                let message = chain(&error);
-                tracing::warn!(error = %message, "The relay could not leave its registry yet");
-                self.state.send_modify(|state| state.message = message);
-                sleep(UNTIL_SEEN).await;
-                continue;
-            }
-            tracing::info!(service.id = %listing.at.service_id, "The relay has left its registry");
-            self.state.send_modify(|state| state.registered = false);
-            self.until_gone(&listing.at.dns_name).await;
-            if self.former.take().is_none() {
-                self.current = None;
-            }
-        }
-        self.state.send_modify(|state| state.in_dns = false);
-    }
-
-    async fn until_gone(&self, name: &str) {
-        let Some(address) = self.place.address else { return };
-        while ask(&self.resolver, name, address).await != Seen::Absent {
-            sleep(UNTIL_SEEN).await;
-        }
-        tracing::info!(dns.name = name, "DNS no longer answers with this relay");
-    }
-
-    /// Compares and does the next step; gives how long nothing else is due.
+    /// Compares and does what is due; gives how long nothing else is.
     async fn look(&mut self, random: &mut (impl FnMut() -> f64 + Send)) -> Duration {
-        let wanted = self
-            .inputs
-            .settings
-            .borrow_and_update()
-            .as_ref()
-            .and_then(|settings| settings.discovery.clone());
+        let settings = self.inputs.settings.borrow_and_update().clone();
         let identity = self.inputs.identity.borrow_and_update().clone();
+        let assignment = self.inputs.assignment.borrow_and_update().clone();
+        self.inputs.running.mark_unchanged();
         let delivers = *self.inputs.delivers.borrow_and_update();
         self.undelivered_since =
             if delivers { None } else { self.undelivered_since.or(Some(Instant::now())) };
-        self.change(|state| state.wanted = wanted.is_some());
+        let wanted = settings.as_ref().and_then(|settings| settings.discovery.as_ref());
+        self.arrange(wanted, &assignment.cells);
+        self.tell();
 
-        if let Some(moved) = self.current.take_if(|current| wanted.as_ref() != Some(&current.at)) {
-            // Two moves in a row: what was not left yet must not be forgotten.
-            if let Some(forgotten) = self.former.replace(moved) {
-                forgotten.registry.deregister(&forgotten.instance).await.ok();
-            }
-        }
-        if let Some(left) = self.retry_at.and_then(|at| at.checked_duration_since(Instant::now())) {
-            return left;
-        }
-        let settled = wanted.is_none() || self.current.as_ref().is_some_and(|current| current.seen);
-        if self.former.is_some() && settled {
-            return self.leave_former(random).await;
-        }
-        let Some(wanted) = wanted else { return LOOK };
-        if !delivers {
-            return self.undelivered(random).await;
-        }
-        match &self.current {
-            Some(current) if !current.lost() => self.verify(random).await,
-            _ => self.join(wanted, identity.as_deref(), random).await,
-        }
-    }
-
-    /// Registers, or registers again.
-    async fn join(
-        &mut self,
-        at: CloudMap,
-        identity: Option<&Identity>,
-        random: &mut (impl FnMut() -> f64 + Send),
-    ) -> Duration {
-        let record = match self.record(identity) {
-            Ok(record) => record,
-            Err(missing) => {
-                self.change(|state| missing.clone_into(&mut state.message));
-                return LOOK;
-            }
-        };
-        // Before the call: if this future is dropped in the middle of it, the relay may be listed nevertheless.
-        let current = self.current.get_or_insert_with(|| Listing {
-            registry: (self.registries)(&at),
-            at,
-            instance: record.instance.clone(),
-            registered_at: None,
-            verify_at: Instant::now(),
-            seen: false,
-            missed: 0,
+        let record = settings.as_deref().and_then(|settings| {
+            let record = self.record(settings, identity.as_deref(), assignment.epoch);
+            record.map_err(|missing| self.missing(missing)).ok()
         });
-        match current.registry.register(&record).await {
-            Ok(()) => {
-                tracing::info!(
-                    service.id = %current.at.service_id, address = %record.address, relay.id = %record.relay,
-                    "The relay is registered"
-                );
-                current.registered_at = Some(Instant::now());
-                current.verify_at = Instant::now();
-                current.missed = 0;
-                self.done();
-                self.change(|state| {
-                    state.registered = true;
-                    state.message.clear();
-                });
-                Duration::ZERO
+        let mut wait = LOOK;
+        if !delivers {
+            wait = wait.min(self.undelivered(random).await);
+        } else if let Some(record) = record {
+            for at in 0..self.current.len() {
+                let step = self.current[at].settle(&record, &self.resolver, &self.clock, random);
+                wait = wait.min(step.await);
+                self.tell();
             }
-            Err(error) => self.failed("The relay could not register yet", &chain(&error), random),
         }
+        // What is new is joined, and seen, before what was is left.
+        if self.current.iter().all(Listing::in_dns) || (!delivers && !self.former.is_empty()) {
+            for former in &mut self.former {
+                wait = wait.min(former.quit(random).await);
+            }
+            self.former.retain(Listing::listed);
+        }
+        wait
     }
 
-    fn record(&self, identity: Option<&Identity>) -> Result<Record, &'static str> {
+    /// Makes the listings those of `wanted` and of the cells that the relay is placed in.
+    fn arrange(&mut self, wanted: Option<&CloudMap>, placement: &[String]) {
+        let services: Vec<&Service> = wanted
+            .iter()
+            .flat_map(|at| {
+                let placed = |cell: &&Service| placement.contains(&cell.id);
+                std::iter::once(&at.service).chain(at.cells.iter().filter(placed))
+            })
+            .collect();
+        let mut before = std::mem::take(&mut self.current);
+        for service in services {
+            let Some(at) = wanted else { continue };
+            let same = |listing: &Listing| listing.is_of(at, service);
+            let known = before.iter().position(same).map(|place| before.remove(place));
+            let known = known.or_else(|| {
+                let place = self.former.iter().position(same)?;
+                Some(self.former.remove(place))
+            });
+            self.current.push(
+                known.unwrap_or_else(|| Listing::new(at, service, (self.registries)(at, service))),
+            );
+        }
+        self.former.extend(before.into_iter().filter(Listing::listed));
+    }
+
+    fn record(
+        &self,
+        settings: &CheckedSettings,
+        identity: Option<&Identity>,
+        epoch: u64,
+    ) -> Result<Record, &'static str> {
         let relay = identity.map(|identity| identity.relay.relay.clone());
-        let settings = self.inputs.settings.borrow().clone();
-        let first = settings.as_ref().and_then(|settings| settings.listeners.first());
         Ok(Record {
             instance: self
                 .place
@@ -266,105 +210,80 @@ impl Membership {
                 .place
                 .address
                 .ok_or("the relay does not know its address: set EKIDEN_ADVERTISE_ADDRESS")?,
-            port: first.ok_or("the fleet has no listener")?.port,
+            port: settings.listeners.first().ok_or("the fleet has no listener")?.port,
             zone: self.place.zone.clone(),
             relay: relay.unwrap_or_default(),
+            epoch,
             revision: self.inputs.running.borrow().revision,
         })
-    }
-
-    /// Asks DNS, as workloads do, when it is time.
-    async fn verify(&mut self, random: &mut (impl FnMut() -> f64 + Send)) -> Duration {
-        let (Some(current), Some(address)) = (&mut self.current, self.place.address) else {
-            return LOOK;
-        };
-        if let Some(left) = current.verify_at.checked_duration_since(Instant::now()) {
-            return left;
-        }
-        let seen = ask(&self.resolver, &current.at.dns_name, address).await;
-        current.saw(&seen, address);
-        let every = if current.seen && current.missed == 0 { ONCE_SEEN } else { UNTIL_SEEN };
-        let mut wait = every.mul_f64(0.75 + 0.5 * random());
-        current.verify_at = Instant::now() + wait;
-        if current.seen && self.former.is_some() {
-            wait = Duration::ZERO;
-        }
-        let in_dns = current.seen;
-        let verified_at = self.clock.timestamp();
-        self.change(|state| {
-            state.in_dns = in_dns;
-            state.verified_at = Some(verified_at);
-            state.message = match seen {
-                Seen::Unknown(why) => format!("DNS did not answer: {why}"),
-                Seen::Held | Seen::Absent => String::new(),
-            };
-        });
-        wait
     }
 
     /// Leaves after a while of not delivering, unless that would leave no one.
     async fn undelivered(&mut self, random: &mut (impl FnMut() -> f64 + Send)) -> Duration {
         let since = self.undelivered_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let (Some(current), Some(address)) = (&self.current, self.place.address) else {
+        let Some(address) = self.place.address else { return LOOK };
+        // What ECS registered it would not register again.
+        let leaves =
+            |listing: &&Listing| listing.listed() && listing.mode() == RegistrationMode::Relay;
+        let names: Vec<String> = self
+            .current
+            .iter()
+            .filter(leaves)
+            .map(|listing| listing.dns_name().to_owned())
+            .collect();
+        if names.is_empty() {
             return LOOK;
-        };
+        }
         if since < UNDELIVERED {
             return (UNDELIVERED - since).mul_f64(1.0 + 0.5 * random());
         }
-        let listed =
-            self.resolver.addresses_from_dns(&current.at.dns_name).await.unwrap_or_default();
-        let others: Vec<IpAddr> =
-            listed.into_iter().map(IpAddr::V4).filter(|other| *other != address).collect();
-        if !may_leave(address, &others, since) {
-            return LOOK;
+        for name in &names {
+            let listed = self.resolver.addresses_from_dns(name).await.unwrap_or_default();
+            let others: Vec<IpAddr> =
+                listed.into_iter().map(IpAddr::V4).filter(|other| *other != address).collect();
+            if !may_leave(address, &others, since) {
+                return LOOK;
+            }
         }
         tracing::warn!("The relay cannot deliver: it leaves its registry until it can");
-        self.former = self.current.take();
-        self.leave_former(random).await
-    }
-
-    async fn leave_former(&mut self, random: &mut (impl FnMut() -> f64 + Send)) -> Duration {
-        let Some(former) = &self.former else { return LOOK };
-        match former.registry.deregister(&former.instance).await {
-            Ok(()) => {
-                tracing::info!(service.id = %former.at.service_id, "The relay has left a registry");
-                self.former = None;
-                self.done();
-                let (registered, in_dns) =
-                    self.current.as_ref().map_or((false, false), |current| {
-                        (current.registered_at.is_some(), current.seen)
-                    });
-                self.change(|state| {
-                    state.registered = registered;
-                    state.in_dns = in_dns;
-                });
-                Duration::ZERO
-            }
-            Err(error) => {
-                self.failed("The relay could not leave a registry yet", &chain(&error), random)
-            }
+        let mut wait = LOOK;
+        for listing in &mut self.current {
+            wait = wait.min(listing.quit(random).await);
         }
-    }
-
-    fn done(&mut self) {
-        self.retries = Retries::default();
-        self.retry_at = None;
-    }
-
-    fn failed(&mut self, what: &str, error: &str, random: &mut impl FnMut() -> f64) -> Duration {
-        let wait = self.retries.failed(None, random());
-        tracing::warn!(error, retry_in_ms = wait.as_millis() as u64, "{what}");
-        self.retry_at = Some(Instant::now() + wait);
-        self.change(|state| error.clone_into(&mut state.message));
         wait
     }
 
-    /// Changes what others see, and wakes them only if it did change.
-    fn change(&self, change: impl FnOnce(&mut Registration)) {
+    fn missing(&self, what: &'static str) {
         self.state.send_if_modified(|state| {
-            let before = state.clone();
-            change(state);
-            *state != before
+            let news = state.missing != what;
+            what.clone_into(&mut state.missing);
+            news
+        });
+    }
+
+    fn listings(&self) -> impl Iterator<Item = &Listing> {
+        self.current.iter().chain(&self.former)
+    }
+
+    /// Shows how things are, and wakes those who watch only if that has changed.
+    fn tell(&self) {
+        let now = Registration {
+            wanted: !self.current.is_empty(),
+            address: self.place.address,
+            missing: String::new(),
+            services: self.listings().map(Listing::state).collect(),
+            current: self.current.len(),
+            others: self.current.iter().filter_map(Listing::others).collect(),
+        };
+        self.state.send_if_modified(|state| {
+            let missing = match now.wanted && now.services.iter().all(|one| !one.listed) {
+                true => state.missing.clone(),
+                false => String::new(),
+            };
+            let now = Registration { missing, ..now };
+            let news = *state != now;
+            *state = now;
+            news
         });
     }
 }

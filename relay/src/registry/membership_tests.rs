@@ -15,8 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::*;
 use crate::{
     fake_control_plane::SAFETY,
-    registry::RegistryError,
-    session::standing::Standing,
+    registry::{Listed, RegistryError, ServiceKind},
+    session::{departure::Departure, standing::Standing},
     test_settings::{checked, registered_in, settings},
 };
 
@@ -30,7 +30,7 @@ struct World(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    services: BTreeMap<String, BTreeMap<String, Record>>,
+    services: BTreeMap<String, BTreeMap<String, Listed>>,
     failures: VecDeque<RegistryError>,
     calls: Vec<String>,
 }
@@ -40,7 +40,7 @@ impl World {
         self.0.lock().unwrap()
     }
 
-    fn listed(&self, service: &str) -> Vec<Record> {
+    fn listed(&self, service: &str) -> Vec<Listed> {
         self.state()
             .services
             .get(service)
@@ -70,7 +70,7 @@ impl World {
         let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
         answer.queries = query.queries;
         for record in self.listed(service) {
-            let IpAddr::V4(address) = record.address else { panic!("an A record") };
+            let Some(IpAddr::V4(address)) = record.address else { panic!("an A record") };
             answer.add_answer(DnsRecord::from_rdata(asked.clone(), 10, RData::A(A(address))));
         }
         if answer.answers.is_empty() {
@@ -96,7 +96,7 @@ impl Registry for Scripted {
                 return Err(failure);
             }
             let listed = state.services.entry(self.service.clone()).or_default();
-            listed.insert(record.instance.clone(), record.clone());
+            listed.insert(record.instance.clone(), held(record));
             Ok(())
         }
         .boxed()
@@ -114,6 +114,27 @@ impl Registry for Scripted {
         }
         .boxed()
     }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>, RegistryError>> {
+        async { Ok(self.world.listed(&self.service)) }.boxed()
+    }
+
+    fn kind(&self) -> BoxFuture<'_, Result<ServiceKind, RegistryError>> {
+        async { Err(RegistryError::Unfinished) }.boxed()
+    }
+}
+
+/// A record as the registry holds it.
+fn held(record: &Record) -> Listed {
+    Listed {
+        instance: record.instance.clone(),
+        address: Some(record.address),
+        port: record.port,
+        zone: record.zone.clone(),
+        relay: record.relay.clone(),
+        epoch: record.epoch,
+        revision: record.revision,
+    }
 }
 
 /// A membership with everything that moves it in the test's hands.
@@ -122,6 +143,7 @@ struct Stage {
     settings: watch::Sender<Option<Arc<CheckedSettings>>>,
     delivers: watch::Sender<bool>,
     state: watch::Receiver<Registration>,
+    assignment: watch::Sender<Assignment>,
     membership: Membership,
     _identity: watch::Sender<Option<Arc<Identity>>>,
     _standing: Standing,
@@ -139,7 +161,9 @@ impl Stage {
         let (delivers, identity) = (watch::Sender::new(true), watch::Sender::new(None));
         let (state, standing) =
             (watch::Sender::new(Registration::default()), Standing::new(Clock::system()));
+        let assignment = watch::Sender::new(Assignment::default());
         let inputs = Inputs {
+            assignment: assignment.subscribe(),
             settings: settings.subscribe(),
             identity: identity.subscribe(),
             delivers: delivers.subscribe(),
@@ -151,8 +175,8 @@ impl Stage {
             task: Some("0a1b".to_owned()),
         };
         let registry = world.clone();
-        let registries: Registries = Box::new(move |at| {
-            Box::new(Scripted { world: registry.clone(), service: at.service_id.clone() })
+        let registries: Registries = Box::new(move |_, service| {
+            Arc::new(Scripted { world: registry.clone(), service: service.id.clone() })
         });
         let subscribed = state.subscribe();
         let resolver = Resolver::new(&[dns]).unwrap();
@@ -163,6 +187,7 @@ impl Stage {
             settings,
             delivers,
             state: subscribed,
+            assignment,
             membership,
             _identity: identity,
             _standing: standing,
@@ -191,11 +216,11 @@ fn moved_to((service, name): (&str, &str)) -> Option<Arc<CheckedSettings>> {
 #[tokio::test]
 async fn a_relay_that_delivers_is_listed_and_seen_in_dns() {
     let mut stage = Stage::own().await;
-    let state = stage.until(|state| state.in_dns).await;
-    assert!(state.registered && state.wanted && state.verified_at.is_some(), "{state:?}");
+    let state = stage.until(Registration::in_dns).await;
+    assert!(state.registered() && state.verified_at().is_some(), "{state:?}");
     let [record] = &*stage.world.listed(FIRST.0) else { panic!("one record") };
     assert_eq!((record.instance.as_str(), record.port), ("0a1b", 6667));
-    assert_eq!(record.address, IpAddr::V4(Ipv4Addr::from(OWN)));
+    assert_eq!(record.address, Some(IpAddr::V4(Ipv4Addr::from(OWN))));
     assert_eq!(record.zone.as_deref(), Some("ap-northeast-1a"));
 }
 
@@ -203,9 +228,9 @@ async fn a_relay_that_delivers_is_listed_and_seen_in_dns() {
 async fn a_relay_that_does_not_deliver_is_not_listed() {
     let mut stage = Stage::own().await;
     stage.delivers.send_replace(false);
-    assert!(!stage.until(|state| state.wanted).await.registered);
+    assert!(!stage.until(|state| state.wanted).await.registered());
     stage.delivers.send_replace(true);
-    stage.until(|state| state.in_dns).await;
+    stage.until(Registration::in_dns).await;
     assert_eq!(stage.world.state().calls, ["register srv-one"]);
 }
 
@@ -217,25 +242,25 @@ async fn a_registry_in_trouble_is_asked_again_and_the_trouble_told() {
         .state()
         .failures
         .push_back(RegistryError::Unavailable("ThrottlingException".to_owned()));
-    let told = stage.until(|state| !state.message.is_empty()).await;
-    assert!(told.message.contains("ThrottlingException"), "{}", told.message);
-    let state = stage.until(|state| state.in_dns).await;
-    assert_eq!(state.message, "");
+    let told = stage.until(|state| !state.message().is_empty()).await;
+    assert!(told.message().contains("ThrottlingException"), "{}", told.message());
+    let state = stage.until(Registration::in_dns).await;
+    assert_eq!(state.message(), "");
     assert_eq!(stage.world.state().calls, ["register srv-one", "register srv-one"]);
 }
 
 #[tokio::test]
 async fn a_relay_without_an_address_says_what_to_set() {
     let mut stage = Stage::new(None).await;
-    let state = stage.until(|state| !state.message.is_empty()).await;
-    assert!(state.message.contains("EKIDEN_ADVERTISE_ADDRESS"), "{}", state.message);
+    let state = stage.until(|state| !state.message().is_empty()).await;
+    assert!(state.message().contains("EKIDEN_ADVERTISE_ADDRESS"), "{}", state.message());
     assert!(stage.world.state().calls.is_empty());
 }
 
 #[tokio::test]
 async fn another_service_is_joined_before_the_old_one_is_left() {
     let mut stage = Stage::own().await;
-    stage.until(|state| state.in_dns).await;
+    stage.until(Registration::in_dns).await;
     stage.settings.send_replace(moved_to(SECOND));
     let world = stage.world.clone();
     let moved = async {
@@ -258,7 +283,7 @@ async fn another_service_is_joined_before_the_old_one_is_left() {
 async fn leaving_ends_when_dns_no_longer_answers_however_often_it_takes() {
     let mut stage = Stage::own().await;
     assert_eq!(stage.membership.ttl(), None);
-    stage.until(|state| state.in_dns).await;
+    stage.until(Registration::in_dns).await;
     assert_eq!(stage.membership.ttl(), Some(Duration::from_secs(10)));
     stage.world.state().failures.push_back(RegistryError::Unfinished);
     timeout(SAFETY, stage.membership.leave()).await.unwrap();
@@ -268,7 +293,7 @@ async fn leaving_ends_when_dns_no_longer_answers_however_often_it_takes() {
         ["register srv-one", "deregister srv-one", "deregister srv-one"]
     );
     let state = stage.state.borrow().clone();
-    assert!(!state.registered && !state.in_dns);
+    assert!(!state.registered() && !state.in_dns());
 }
 
 #[tokio::test]
@@ -287,4 +312,131 @@ async fn a_relay_told_to_leave_in_the_middle_of_registering_is_taken_off_the_lis
     }
     timeout(SAFETY, stage.membership.leave()).await.unwrap();
     assert!(stage.world.listed(FIRST.0).is_empty());
+}
+
+/// Settings with cells beside the fleet's own service.
+fn with_cells(cells: &[(&str, &str)]) -> Option<Arc<CheckedSettings>> {
+    let mut settings = registered_in(settings(6667, ([127, 0, 0, 1], 9).into()), FIRST.0, FIRST.1);
+    let cloud_map = settings.discovery.as_mut().unwrap().cloud_map.as_mut().unwrap();
+    cloud_map.cells = cells
+        .iter()
+        .map(|(service, name)| ekiden_proto::settings::v1::Cell {
+            service_id: (*service).to_owned(),
+            dns_name: (*name).to_owned(),
+        })
+        .collect();
+    Some(checked(&settings))
+}
+
+#[tokio::test]
+async fn a_relay_is_in_its_own_service_and_in_the_cell_that_it_is_placed_in() {
+    let mut stage = Stage::own().await;
+    stage.settings.send_replace(with_cells(&[SECOND]));
+    stage.until(Registration::in_dns).await;
+    assert!(stage.world.listed(SECOND.0).is_empty());
+    stage.assignment.send_replace(Assignment { epoch: 4, cells: vec![SECOND.0.to_owned()] });
+    let state = stage.until(|state| state.current().len() == 2 && state.in_dns()).await;
+    assert_eq!(state.services[1].dns_name, SECOND.1);
+    for (service, _) in [FIRST, SECOND] {
+        let [record] = &*stage.world.listed(service) else { panic!("one record in {service}") };
+        assert_eq!(record.epoch, 4, "{service}");
+    }
+    stage.assignment.send_replace(Assignment { epoch: 4, cells: Vec::new() });
+    stage.until(|state| state.services.len() == 1).await;
+    assert!(stage.world.listed(SECOND.0).is_empty());
+    assert_eq!(stage.world.listed(FIRST.0).len(), 1);
+}
+
+#[tokio::test]
+async fn a_record_that_someone_changed_is_put_right() {
+    let mut stage = Stage::own().await;
+    stage.until(Registration::in_dns).await;
+    for listed in stage.world.state().services.get_mut(FIRST.0).unwrap().values_mut() {
+        listed.port = 1;
+    }
+    // A new session compares at once; else the timer does.
+    stage.assignment.send_replace(Assignment { epoch: 2, cells: Vec::new() });
+    let world = stage.world.clone();
+    let right = async {
+        while world.listed(FIRST.0)[0].port != 6667 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = stage.membership.run(|| 0.0) => {}
+        done = timeout(SAFETY, right) => done.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn an_instance_of_another_task_is_left_alone_and_told() {
+    let mut stage = Stage::own().await;
+    let other = Listed {
+        instance: "0a1b".to_owned(),
+        address: Some(IpAddr::from([10, 0, 9, 9])),
+        relay: "another".to_owned(),
+        ..Listed::default()
+    };
+    stage
+        .world
+        .state()
+        .services
+        .entry(FIRST.0.to_owned())
+        .or_default()
+        .insert("0a1b".to_owned(), other);
+    let told = stage.until(|state| !state.message().is_empty()).await;
+    assert!(told.message().contains("two tasks must not have one id"), "{}", told.message());
+    assert!(stage.world.state().calls.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_is_right_already_is_not_made_again() {
+    let mut stage = Stage::own().await;
+    let own = Listed {
+        instance: "0a1b".to_owned(),
+        address: Some(OWN.into()),
+        port: 6667,
+        zone: Some("ap-northeast-1a".to_owned()),
+        ..Listed::default()
+    };
+    stage
+        .world
+        .state()
+        .services
+        .entry(FIRST.0.to_owned())
+        .or_default()
+        .insert("0a1b".to_owned(), own);
+    stage.until(Registration::in_dns).await;
+    assert!(stage.world.state().calls.is_empty());
+}
+
+#[tokio::test]
+async fn where_the_control_plane_is_silent_dns_says_whether_a_relay_is_the_last() {
+    let mut stage = Stage::own().await;
+    stage.until(Registration::in_dns).await;
+    let departure = Departure::default();
+    let soon = Instant::now() + Duration::from_millis(10);
+    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Stay);
+    let sibling = Listed {
+        instance: "sibling".to_owned(),
+        address: Some(IpAddr::from([10, 0, 9, 9])),
+        ..Listed::default()
+    };
+    stage
+        .world
+        .state()
+        .services
+        .entry(FIRST.0.to_owned())
+        .or_default()
+        .insert("sibling".to_owned(), sibling);
+    let soon = Instant::now() + Duration::from_millis(10);
+    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Leave);
+}
+
+#[tokio::test]
+async fn a_relay_that_is_listed_nowhere_needs_no_leave() {
+    let mut stage = Stage::own().await;
+    let departure = Departure::default();
+    assert_eq!(stage.membership.permit(&departure, Instant::now()).await, Permit::Leave);
+    assert!(!departure.is_asked());
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ekiden_proto::{
     health::v1::HealthReport,
     relay::v1::{
-        Goodbye, Heartbeat, KeyStatus, SessionParameters, SessionRequest, SessionResponse,
-        SettingsStatus, session_request::Message as Say, session_response::Message as Told,
-        session_service_client::SessionServiceClient,
+        Goodbye, Heartbeat, KeyStatus, Listing, ReapReport, SessionParameters, SessionRequest,
+        SessionResponse, SettingsStatus, session_request::Message as Say,
+        session_response::Message as Told, session_service_client::SessionServiceClient,
     },
 };
 use tokio::{
@@ -32,6 +32,8 @@ const OUTBOUND: usize = 4;
 /// Bounds of what the control plane may ask for, against a mistake there.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Whether the relay may leave is asked this often.
+const QUESTIONS_APART: Duration = Duration::from_secs(1);
 /// Changes of a relay's state are reported at most this often.
 const REPORTS_APART: Duration = Duration::from_secs(1);
 
@@ -88,6 +90,9 @@ pub(super) struct Link {
 struct Said {
     settings: Option<SettingsStatus>,
     keys: Option<KeyStatus>,
+    listing: Listing,
+    reaped: Option<ReapReport>,
+    asked_to_leave_at: Option<Instant>,
     heartbeats: u64,
     at: Instant,
     health_at: Option<Instant>,
@@ -134,6 +139,7 @@ impl Link {
         };
         let (inbound, parameters) =
             timeout(FIRST_MESSAGE, first).await.map_err(|_| OpenError::Silent)??;
+        subject.orders.hear_epoch(parameters.epoch);
         let now = Instant::now();
         // Hello tells what runs; an attempt that it does not tell of is due.
         let told = running.attempt.as_ref().is_some_and(|attempt| {
@@ -147,6 +153,10 @@ impl Link {
             said: Said {
                 settings: told.then(|| running.settings_status(&fleet)).flatten(),
                 keys: running.key_status(&fleet),
+                listing: Listing::default(),
+                // What was reported on an earlier stream is not news on this one.
+                reaped: subject.orders.reaped.borrow().clone(),
+                asked_to_leave_at: None,
                 heartbeats: 0,
                 at: now,
                 health_at: None,
@@ -163,11 +173,14 @@ impl Link {
     pub(super) async fn run(&mut self, subject: &Subject) -> Event {
         let mut running = subject.standing.running();
         let mut urgent = subject.urgent.clone();
+        let mut questions = subject.orders.departure.questions();
+        let mut listings = subject.orders.listing.subscribe();
+        let mut reports = subject.orders.reaped.subscribe();
         let outbound = self.outbound.clone();
         loop {
             let now = Instant::now();
-            let due = self.due(&running.borrow_and_update(), now);
-            let (next, silent_at) = (self.next_due_at(), self.silent_at());
+            let due = self.due(&running.borrow_and_update(), subject, now);
+            let (next, silent_at) = (self.next_due_at(subject), self.silent_at());
             tokio::select! {
                 biased;
                 permit = outbound.reserve(), if due.is_some() => match (permit, due) {
@@ -189,6 +202,9 @@ impl Link {
                 changed = running.changed() => if changed.is_err() { return Event::Lost(Lost::Closed) },
                 // A sender that is gone never changes again.
                 Ok(()) = urgent.changed() => self.said.health_urgent = true,
+                Ok(()) = questions.changed() => {}
+                Ok(()) = listings.changed() => {}
+                Ok(()) = reports.changed() => {}
                 () = sleep_until(silent_at) => return Event::Lost(Lost::Silent(self.heard_at.elapsed())),
                 () = sleep_until(next), if due.is_none() => {}
             }
@@ -199,7 +215,7 @@ impl Link {
     pub(super) async fn say_goodbye(&mut self, subject: &Subject, reason: &str) {
         let last_words = async {
             for message in [
-                Say::Health((subject.report)()),
+                Say::Health(Box::new((subject.report)())),
                 Say::Goodbye(Goodbye { reason: reason.to_owned() }),
             ] {
                 if self.outbound.send(say(message)).await.is_err() {
@@ -243,6 +259,7 @@ impl Link {
     fn listen(&mut self, told: Told, subject: &Subject) -> Option<Duration> {
         match told {
             Told::Parameters(parameters) => {
+                subject.orders.hear_epoch(parameters.epoch);
                 self.parameters = Parameters::read(parameters, subject.clock.now());
                 subject.view.send_modify(|view| view.parameters = Some(self.parameters.clone()));
             }
@@ -252,12 +269,23 @@ impl Link {
             Told::Snapshot(snapshot) => subject.standing.offer(&self.fleet, snapshot),
             Told::KeyBundle(bundle) => subject.standing.offer_keys(&self.fleet, bundle),
             Told::Heartbeat(_) => {}
+            Told::LeaveAnswer(answer) => subject.orders.departure.hear(answer.verdict()),
+            Told::Placement(placement) => subject.orders.hear_placement(placement),
+            Told::Reap(reap) => subject.orders.hear_reap(reap),
+            Told::Drain(_) => {
+                subject.orders.drain.send_replace(true);
+            }
             Told::Reconnect(reconnect) => return Some(duration(reconnect.within, 0)),
         }
         None
     }
 
-    fn due(&self, running: &super::standing::Running, now: Instant) -> Option<Due> {
+    fn due(
+        &self,
+        running: &super::standing::Running,
+        subject: &Subject,
+        now: Instant,
+    ) -> Option<Due> {
         let said = &self.said;
         if let Some(status) = running.settings_status(&self.fleet)
             && said.settings.as_ref() != Some(&status)
@@ -269,14 +297,31 @@ impl Link {
         {
             return Some(Due::Keys(status));
         }
+        if self.leave_due_at(subject).is_some_and(|at| now >= at) {
+            return Some(Due::Leave);
+        }
+        let reaped = subject.orders.reaped.borrow();
+        if let Some(report) = reaped.as_ref().filter(|_| *reaped != said.reaped) {
+            return Some(Due::Reaped(report.clone()));
+        }
+        let listing = subject.orders.listing.borrow();
+        if *listing != said.listing {
+            return Some(Due::Listing(listing.clone()));
+        }
         if now >= self.health_due_at() {
             return Some(Due::Health);
         }
         (now >= said.at + self.parameters.heartbeat_interval).then_some(Due::Heartbeat)
     }
 
-    fn next_due_at(&self) -> Instant {
-        self.health_due_at().min(self.said.at + self.parameters.heartbeat_interval)
+    fn next_due_at(&self, subject: &Subject) -> Instant {
+        let next = self.health_due_at().min(self.said.at + self.parameters.heartbeat_interval);
+        self.leave_due_at(subject).map_or(next, |leave| leave.min(next))
+    }
+
+    fn leave_due_at(&self, subject: &Subject) -> Option<Instant> {
+        let due = subject.orders.departure.is_due();
+        due.then(|| self.said.asked_to_leave_at.map_or(self.opened_at, |at| at + QUESTIONS_APART))
     }
 
     fn health_due_at(&self) -> Instant {
@@ -305,11 +350,23 @@ impl Link {
                 self.said.keys = Some(status.clone());
                 Say::KeyStatus(status)
             }
+            Due::Leave => {
+                self.said.asked_to_leave_at = Some(now);
+                Say::LeaveRequest(subject.orders.departure.question())
+            }
+            Due::Reaped(report) => {
+                self.said.reaped = Some(report.clone());
+                Say::ReapReport(report)
+            }
+            Due::Listing(listing) => {
+                self.said.listing = listing.clone();
+                Say::Listing(listing)
+            }
             Due::Health => {
                 self.said.health_at = Some(now);
                 self.said.health_urgent = false;
                 let report: HealthReport = (subject.report)();
-                Say::Health(report)
+                Say::Health(Box::new(report))
             }
             Due::Heartbeat => {
                 self.said.heartbeats += 1;
@@ -323,6 +380,9 @@ impl Link {
 enum Due {
     Settings(SettingsStatus),
     Keys(KeyStatus),
+    Leave,
+    Reaped(ReapReport),
+    Listing(Listing),
     Health,
     Heartbeat,
 }

@@ -191,6 +191,7 @@ impl FakeControlPlane {
                     heartbeat_interval: Some(hour(20)),
                     reconnect_spread: None,
                     server_time: Some(to_timestamp(OffsetDateTime::now_utc())),
+                    epoch: 1,
                 },
                 refuse_sessions: None,
                 life: Duration::from_secs(3600),

@@ -62,6 +62,7 @@ pub(crate) fn registered_in(mut settings: Settings, service_id: &str, dns_name: 
             service_id: service_id.to_owned(),
             dns_name: dns_name.to_owned(),
             ttl: Some(prost_types::Duration { seconds: 10, nanos: 0 }),
+            ..CloudMap::default()
         }),
     });
     settings

@@ -8,6 +8,7 @@ pub const MAX_SETTINGS_BYTES: usize = 1 << 20;
 pub(crate) const MAX_LISTENERS: usize = 32;
 pub(crate) const MAX_COLLECTORS: usize = 64;
 pub(crate) const MAX_ENDPOINTS: usize = 16;
+pub(crate) const MAX_CELLS: usize = 32;
 const MAX_LISTENER_CONNECTIONS: u32 = 60_000;
 const MAX_PRIORITY: u32 = 100;
 const MAX_REQUEST_BYTES: u32 = 16 << 20;

@@ -2,6 +2,8 @@
 use super::shortened;
 
 const MAX_ID: usize = 63;
+/// Source: IAM's `arnType`.
+const MAX_ARN: usize = 2048;
 /// Source: Cloud Map's `ResourceId`.
 const MAX_SERVICE: usize = 64;
 
@@ -46,6 +48,33 @@ pub fn cloud_map_service(text: &str) -> Result<(), String> {
     }
 }
 
+/// Checks the ARN of an IAM role, in whatever partition.
+pub fn role_arn(text: &str) -> Result<(), String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let good = text.len() <= MAX_ARN
+        && matches!(parts.as_slice(), ["arn", partition, "iam", "", account, role]
+            if partition.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+                && account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit())
+                && role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic())));
+    match good {
+        true => Ok(()),
+        false => Err(format!("{:?} is no role; arn:aws:iam::123456789012:role/…", shortened(text))),
+    }
+}
+
+/// Reads an external id; none where it is empty. Source: STS's `ExternalId`.
+pub fn external_id(text: &str) -> Result<Option<String>, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&byte);
+    match text.len() {
+        0 => Ok(None),
+        2..=1224 if text.bytes().all(good) => Ok(Some(text.to_owned())),
+        _ => {
+            Err("is no external id: 2 to 1,224 characters of a-z, A-Z, 0-9 and _+=,.@:/-"
+                .to_owned())
+        }
+    }
+}
+
 fn is_id(text: &str) -> bool {
     let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
     let bytes = text.as_bytes();
@@ -80,6 +109,32 @@ mod tests {
             "tenants/acme/collectors/us4/x",
         ] {
             assert_eq!(tenant_of(bad, "collectors"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_role_and_an_external_id_are_what_sts_takes() {
+        for good in
+            ["arn:aws:iam::123456789012:role/relays", "arn:aws-cn:iam::123456789012:role/a/b"]
+        {
+            assert!(role_arn(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "relays",
+            "arn:aws:iam::12345678901:role/relays",
+            "arn:aws:iam::123456789012:user/relays",
+            "arn:aws:iam::123456789012:role/",
+            "arn:evil:iam::123456789012:role/relays",
+            "arn:aws:sts::123456789012:role/relays",
+            "arn:aws:iam::123456789012:role/two words",
+        ] {
+            assert!(role_arn(bad).is_err(), "{bad}");
+        }
+        assert_eq!(external_id(""), Ok(None));
+        assert_eq!(external_id("ab:c/1"), Ok(Some("ab:c/1".to_owned())));
+        for bad in ["a", "two words", "ä1", &"a".repeat(1225)] {
+            assert!(external_id(bad).is_err(), "{bad}");
         }
     }
 

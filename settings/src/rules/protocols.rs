@@ -2,7 +2,7 @@
 use ekiden_proto::settings::v1 as proto;
 
 use super::shortened;
-use crate::{CollectorProtocol, Protocol};
+use crate::{CollectorProtocol, Protocol, RegistrationMode};
 
 /// Reads what a listener's workloads speak.
 pub fn listener_protocol(number: i32) -> Result<Protocol, String> {
@@ -21,6 +21,17 @@ pub fn collector_protocol(number: i32) -> Result<CollectorProtocol, String> {
         Ok(proto::CollectorProtocol::OtlpGrpc) => Ok(CollectorProtocol::OtlpGrpc),
         Ok(proto::CollectorProtocol::Unspecified) => Err("is not set; TCP or OTLP_GRPC".to_owned()),
         Err(_) => Err(format!("{number} is not known; TCP or OTLP_GRPC")),
+    }
+}
+
+/// Reads who registers relays.
+pub fn registration_mode(number: i32) -> Result<RegistrationMode, String> {
+    match proto::RegistrationMode::try_from(number) {
+        Ok(proto::RegistrationMode::Unspecified | proto::RegistrationMode::Self_) => {
+            Ok(RegistrationMode::Relay)
+        }
+        Ok(proto::RegistrationMode::Ecs) => Ok(RegistrationMode::Ecs),
+        Err(_) => Err(format!("{number} is not known; SELF or ECS")),
     }
 }
 

@@ -14,7 +14,7 @@ use ekiden_relay::{
     environment::ControlPlane as Target,
     identity::enrollment::enroll,
     resolver::Resolver,
-    session::{self, Subject, View, standing::Standing},
+    session::{self, Subject, View, orders::Orders, standing::Standing},
 };
 use ekiden_settings::Host;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
@@ -123,6 +123,7 @@ async fn simulate(
     let (_due, urgent) = watch::channel(0);
     let clock = Clock::system();
     let subject = Subject {
+        orders: Orders::default(),
         description: RelayDescription::default(),
         standing: Arc::clone(&standing),
         report: Arc::new(move || HealthReport {

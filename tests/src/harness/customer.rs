@@ -199,6 +199,7 @@ pub fn discovery(service: &str, dns_name: &str, ttl: u32) -> Discovery {
             service_id: service.to_owned(),
             dns_name: dns_name.to_owned(),
             ttl: Some(prost_types::Duration { seconds: i64::from(ttl), nanos: 0 }),
+            ..CloudMap::default()
         }),
     }
 }

@@ -24,7 +24,7 @@ async fn the_last_report_is_shown_and_the_earlier_ones_are_kept() {
     for (i, phase) in
         [RelayPhase::Starting, RelayPhase::Serving, RelayPhase::Draining].into_iter().enumerate()
     {
-        stream.say(Up::Health(report(phase, i as i64))).await;
+        stream.say(Up::Health(Box::new(report(phase, i as i64)))).await;
     }
     let seen = until(&app, &relay.name, |r| r.phase() == RelayPhase::Draining).await;
     assert_eq!(seen.health.unwrap(), report(RelayPhase::Draining, 2));
@@ -40,13 +40,13 @@ async fn a_report_of_a_session_that_is_over_changes_nothing() {
     customer(&app, "acme").await;
     let relay = enrolled(&app, "acme").await;
     let stream = relay.joined(&app).await;
-    stream.say(Up::Health(report(RelayPhase::Serving, 1))).await;
+    stream.say(Up::Health(Box::new(report(RelayPhase::Serving, 1)))).await;
     until(&app, &relay.name, |r| r.phase() == RelayPhase::Serving).await;
     let fleet = crate::names::FleetName { tenant: "acme".to_owned(), fleet: "tokyo".to_owned() };
     let id = relay.name.rsplit('/').next().unwrap().parse().unwrap();
     let stale = report(RelayPhase::Draining, 2);
     app.app.health.take(&fleet, id, 0, &stale, app.app.clock.now()).unwrap();
-    stream.say(Up::Health(report(RelayPhase::Serving, 3))).await;
+    stream.say(Up::Health(Box::new(report(RelayPhase::Serving, 3)))).await;
     let now = |r: &Relay| r.health.as_ref().is_some_and(|h| *h == report(RelayPhase::Serving, 3));
     until(&app, &relay.name, now).await;
     let kept = past(&app, &relay.name).await;
@@ -59,7 +59,7 @@ async fn a_report_that_no_sane_relay_sends_ends_the_session_and_is_not_stored() 
     customer(&app, "acme").await;
     let relay = enrolled(&app, "acme").await;
     let mut stream = relay.joined(&app).await;
-    stream.say(Up::Health(HealthReport::default())).await;
+    stream.say(Up::Health(Box::default())).await;
     let status = loop {
         match stream.next().await {
             Ok(Some(_)) => {}

@@ -36,7 +36,7 @@ fn fleet() -> admin::Fleet {
     let cloud_map = CloudMap {
         service_id: "srv-e4anhexample0004".to_owned(),
         dns_name: "relay.telemetry.internal.".to_owned(),
-        ttl: None,
+        ..CloudMap::default()
     };
     admin::Fleet {
         // Not in the order of names, in which relays get them.

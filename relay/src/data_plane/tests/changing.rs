@@ -4,7 +4,7 @@ use ekiden_settings::{Collector, CollectorProtocol, Limits, Listener, Protocol};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::world::{Relay, Vendor, collector, hears_the_end, listener, says, soon, until};
@@ -177,7 +177,7 @@ async fn leaving_waits_for_connections_and_ends_the_rest_at_the_deadline() {
     let (mut ends, mut stays) = (relay.connect(6443).await, relay.connect(6443).await);
     let accepted = (vendor.accept().await, vendor.accept().await);
     let began = Instant::now();
-    let finish = relay.plane.finish(began + Duration::from_secs(40));
+    let finish = relay.plane.finish(began + Duration::from_secs(40), || 0.5);
     let life = async {
         sleep(Duration::from_secs(5)).await;
         assert!(TcpStream::connect((relay.ip, 6443)).await.is_err(), "nothing new is taken");
@@ -195,6 +195,28 @@ async fn leaving_waits_for_connections_and_ends_the_rest_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn from_half_time_on_connections_are_ended_evenly() {
+    let mut vendor = Vendor::start().await;
+    let relay = Relay::running(&[listener("tcp", 6443, &vendor.as_collector("vendor"))]).await;
+    let mut workloads = Vec::new();
+    for _ in 0..8 {
+        workloads.push((relay.connect(6443).await, vendor.accept().await));
+    }
+    let began = Instant::now();
+    let finish = relay.plane.finish(began + Duration::from_secs(40), || 0.5);
+    let life = async {
+        let mut open = Vec::new();
+        for at in [19, 25, 30, 35] {
+            sleep_until(began + Duration::from_millis(at * 1000 + 300)).await;
+            open.push(relay.plane.connections_open());
+        }
+        open
+    };
+    let ((), open) = tokio::join!(finish, life);
+    assert_eq!(open, [8, 6, 4, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn leaving_takes_no_longer_than_the_connections_do() {
     let mut vendor = Vendor::start().await;
     let relay = Relay::running(&[listener("tcp", 6443, &vendor.as_collector("vendor"))]).await;
@@ -205,7 +227,7 @@ async fn leaving_takes_no_longer_than_the_connections_do() {
         says(&mut workload, b"last", &mut at_collector).await;
         drop((workload, at_collector));
     };
-    tokio::join!(relay.plane.finish(began + Duration::from_secs(600)), life);
+    tokio::join!(relay.plane.finish(began + Duration::from_secs(600), || 0.5), life);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 

@@ -186,6 +186,6 @@ async fn leaving_asks_otlp_workloads_to_go() {
     assert_eq!(export(&mut workload).await, Ok(()));
     let counters = relay.counters("otlp");
     let began = Instant::now();
-    soon(relay.plane.finish(began + Duration::from_secs(600))).await;
+    soon(relay.plane.finish(began + Duration::from_secs(600), || 0.5)).await;
     assert_eq!(counters.count_of(CloseCause::Drained), 1);
 }

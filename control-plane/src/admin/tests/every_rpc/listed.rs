@@ -265,6 +265,11 @@ pub(super) fn rpcs() -> Vec<Rpc> {
             ListRelaysRequest { parent: fleet(), ..Default::default() },
         ),
         rpc(
+            "RelayService/DrainRelay",
+            TenantAdmins,
+            DrainRelayRequest { name: relay(), ..Default::default() },
+        ),
+        rpc(
             "RelayService/RevokeRelay",
             TenantAdmins,
             RevokeRelayRequest { name: relay(), ..Default::default() },

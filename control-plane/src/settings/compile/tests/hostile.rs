@@ -144,7 +144,12 @@ fn listener() -> impl Strategy<Value = Listener> {
 fn fleet() -> impl Strategy<Value = admin::Fleet> {
     let cloud_map =
         (text(&["srv-e4anhexample0004"]), text(&["Relay.telemetry.internal."]), duration())
-            .prop_map(|(service_id, dns_name, ttl)| CloudMap { service_id, dns_name, ttl });
+            .prop_map(|(service_id, dns_name, ttl)| CloudMap {
+                service_id,
+                dns_name,
+                ttl,
+                ..CloudMap::default()
+            });
     let discovery = option::weighted(0.9, cloud_map).prop_map(|cloud_map| Discovery { cloud_map });
     let limits = (any::<u32>(), number(&[0, 1, 16 << 20]), any::<u64>()).prop_map(
         |(max_connections, max_request_bytes, max_in_flight_bytes)| Limits {

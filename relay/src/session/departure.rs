@@ -1,0 +1,72 @@
+//! Asking the control plane whether this relay may leave its services.
+use ekiden_proto::relay::v1 as proto;
+use tokio::sync::watch;
+
+/// What the control plane knows of siblings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveVerdict {
+    /// Each service has another relay that stays.
+    Granted,
+    /// A sibling is expected, but not listed yet.
+    Wait,
+    /// No sibling is known.
+    Last,
+}
+
+/// The question and its answer; sessions carry them, whichever is open.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// The services to leave; none: nothing is asked.
+    asked: watch::Sender<Option<Vec<String>>>,
+    verdict: watch::Sender<Option<LeaveVerdict>>,
+}
+
+impl Default for Departure {
+    fn default() -> Self {
+        Self { asked: watch::Sender::new(None), verdict: watch::Sender::new(None) }
+    }
+}
+
+impl Departure {
+    /// Asks, again and again, until leaving these services is granted.
+    pub fn ask(&self, services: Vec<String>) {
+        self.asked.send_replace(Some(services));
+    }
+
+    /// The last answer; none: there was none yet.
+    pub fn verdict(&self) -> Option<LeaveVerdict> {
+        *self.verdict.borrow()
+    }
+
+    /// Comes back when there is another answer.
+    pub async fn answered(&self) {
+        // The sender is here: it cannot be gone.
+        self.verdict.subscribe().changed().await.ok();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.borrow().is_some()
+    }
+
+    pub(super) fn questions(&self) -> watch::Receiver<Option<Vec<String>>> {
+        self.asked.subscribe()
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.asked.borrow().is_some() && self.verdict() != Some(LeaveVerdict::Granted)
+    }
+
+    pub(super) fn question(&self) -> proto::LeaveRequest {
+        proto::LeaveRequest { service_ids: self.asked.borrow().clone().unwrap_or_default() }
+    }
+
+    pub(super) fn hear(&self, verdict: proto::LeaveVerdict) {
+        let verdict = match verdict {
+            proto::LeaveVerdict::Granted => LeaveVerdict::Granted,
+            proto::LeaveVerdict::Last => LeaveVerdict::Last,
+            proto::LeaveVerdict::Wait | proto::LeaveVerdict::Unspecified => LeaveVerdict::Wait,
+        };
+        self.verdict.send_replace(Some(verdict));
+    }
+}
