@@ -21,7 +21,8 @@ pub fn export(meter: &Meter, health: &Health) {
         let unit = match unit {
             "bytes" => "By",
             "seconds" => "s",
-            _ => "1",
+            // Not "1", a share to OpenTelemetry: Prometheus would put `_ratio` behind a gauge's name.
+            _ => "",
         };
         let health = health.clone();
         let observe = move |observer: &dyn AsyncInstrument<f64>| {
