@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint deploy-check fuzz bench prepare build sql
+.PHONY: help demo test lint deploy-lint deploy-check fuzz bench prepare build sql
 
 help: ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -34,6 +34,10 @@ lint: ## Checks format, lints, the contracts' style and the project's own rules
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	@tests/rules.sh
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+deploy-lint: ## Checks the rest of deploy/: CloudFormation against moto, checkov, dashboards, alarms, compose file, images, cost page
+	@tests/prepare.sh python
+	@deploy/lint.sh
 
 deploy-check: ## Checks deploy/terraform, and applies and destroys its examples against moto, where Terraform is at hand
 	@tests/prepare.sh python
