@@ -55,6 +55,8 @@ for name in relay control-plane; do
     want "$image" config.Healthcheck.Test "[\"CMD\",\"/ekiden-$name\",\"healthcheck\"]"
     want "$image" config.StopSignal '"SIGTERM"'
     want "$image" config.ExposedPorts "$ports"
+    # Without it ECS makes the task's volume for root, and the program could not write its state.
+    want "$image" config.Volumes "{\"$state\":{}}"
     want "$image" architecture "\"$arch\""
 
     container=$(buildah "${store[@]}" from --pull-never "$image")
