@@ -285,6 +285,17 @@ def a_stack_set_brings_up_the_same_in_two_regions(world):
     same(hosts, {"relay.ekiden.internal"})
 
 
+def an_organizations_accounts_say_themselves_where_relays_go(world):
+    organization = constraints.load(pathlib.Path(__file__).with_name("relay-fleet-organization.yaml").read_text())
+    for name, value in (("vpc", world.vpc), ("subnet-a", world.a), ("subnet-b", world.b)):
+        client("ssm").put_parameter(Name=f"/ekiden/network/{name}", Value=value, Type="String")
+    same(constraints.breaches(organization, CONTROLLED, {}), [])
+    client("cloudformation").create_stack(StackName="relays", TemplateBody=json.dumps(organization), Parameters=listed(CONTROLLED), Capabilities=["CAPABILITY_NAMED_IAM"])
+    stack = Stack("relays")
+    same(stack.service["networkConfiguration"]["awsvpcConfiguration"]["subnets"], [world.a, world.b])
+    same(stack.outputs["TaskRoleArn"].split(":", 5)[5], "role/ekiden-relay-ap-northeast-1")
+
+
 def bad_parameters_are_refused_by_name(world):
     table = [
         ({}, "SysdigAccessKey: without a control plane"),

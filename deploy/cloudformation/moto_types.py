@@ -153,7 +153,7 @@ def without_policies(role):
 
 def role_properties(properties, name):
     trust = json.dumps(properties["AssumeRolePolicyDocument"])
-    return {"RoleName": name, "Description": properties["Description"], "AssumeRolePolicyDocument": trust}
+    return {"RoleName": properties.get("RoleName", name), "Description": properties["Description"], "AssumeRolePolicyDocument": trust}
 
 
 def teach_all():
