@@ -179,15 +179,18 @@ impl Membership {
         let mut before = std::mem::take(&mut self.current);
         for service in services {
             let Some(at) = wanted else { continue };
-            let same = |listing: &Listing| listing.is_of(at, service);
+            // One record a service: what changed beside it changes how it is looked after, not whether it stays.
+            let same = |listing: &Listing| listing.service_id() == service.id;
             let known = before.iter().position(same).map(|place| before.remove(place));
             let known = known.or_else(|| {
                 let place = self.former.iter().position(same)?;
                 Some(self.former.remove(place))
             });
-            self.current.push(
-                known.unwrap_or_else(|| Listing::new(at, service, (self.registries)(at, service))),
-            );
+            let open = || (self.registries)(at, service);
+            self.current.push(match known {
+                Some(known) => known.adopt(at, service, open),
+                None => Listing::new(at, service, open()),
+            });
         }
         self.former.extend(before.into_iter().filter(Listing::listed));
     }

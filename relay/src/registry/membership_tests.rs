@@ -440,3 +440,21 @@ async fn a_relay_that_is_listed_nowhere_needs_no_leave() {
     assert_eq!(stage.membership.permit(&departure, Instant::now()).await, Permit::Leave);
     assert!(!departure.is_asked());
 }
+
+#[tokio::test]
+async fn another_ttl_leaves_the_record_where_it_is() {
+    let mut stage = Stage::own().await;
+    stage.until(Registration::in_dns).await;
+    let mut settings = registered_in(settings(6667, ([127, 0, 0, 1], 9).into()), FIRST.0, FIRST.1);
+    settings.discovery.as_mut().unwrap().cloud_map.as_mut().unwrap().ttl =
+        Some(prost_types::Duration { seconds: 20, nanos: 0 });
+    stage.settings.send_replace(Some(checked(&settings)));
+    let longer = |state: &Registration| state.services[0].ttl == Duration::from_secs(20);
+    stage.until(longer).await;
+    tokio::select! {
+        () = stage.membership.run(|| 0.0) => {}
+        () = sleep(Duration::from_millis(200)) => {}
+    }
+    assert_eq!(stage.world.state().calls, ["register srv-one"]);
+    assert_eq!(stage.world.listed(FIRST.0).len(), 1);
+}

@@ -71,10 +71,22 @@ impl Listing {
         }
     }
 
-    /// Whether it is this service, and everything about how it is registered the same.
-    pub(super) fn is_of(&self, at: &CloudMap, service: &Service) -> bool {
-        self.service == *service
-            && (self.at.ttl, self.at.mode, &self.at.role) == (at.ttl, at.mode, &at.role)
+    /// The same service as settings have it now; `open` opens its registry anew.
+    pub(super) fn adopt(
+        mut self,
+        at: &CloudMap,
+        service: &Service,
+        open: impl FnOnce() -> Arc<dyn Registry>,
+    ) -> Self {
+        if (self.at.mode, &self.at.role) != (at.mode, &at.role) {
+            self.registry = open();
+            self.compare_at = Instant::now();
+        }
+        if self.service != *service {
+            (self.seen, self.missed, self.verify_at) = (false, 0, Instant::now());
+        }
+        (self.at, self.service) = (at.clone(), service.clone());
+        self
     }
 
     pub(super) fn ttl(&self) -> Duration {
