@@ -4,5 +4,6 @@ mod changing;
 mod limits;
 mod otlp;
 mod passing;
+mod proxy;
 mod rotation;
 mod world;

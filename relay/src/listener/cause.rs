@@ -26,6 +26,8 @@ pub enum CloseCause {
     DialRefused,
     /// The collector's machine cannot be reached.
     DialUnreachable,
+    /// The proxy on the way to the collector opened no tunnel.
+    ProxyRefused,
     /// The relay had no socket left to reach the collector.
     DialExhausted,
     /// TLS with the collector failed; its certificate, mostly.
@@ -56,7 +58,7 @@ pub enum Side {
 
 impl CloseCause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WorkloadClosed,
         Self::WorkloadReset,
         Self::ProtocolError,
@@ -67,6 +69,7 @@ impl CloseCause {
         Self::DialTimeout,
         Self::DialRefused,
         Self::DialUnreachable,
+        Self::ProxyRefused,
         Self::DialExhausted,
         Self::Tls,
         Self::LoopDetected,
@@ -91,6 +94,7 @@ impl CloseCause {
             Self::DialTimeout => "dial_timeout",
             Self::DialRefused => "dial_refused",
             Self::DialUnreachable => "dial_unreachable",
+            Self::ProxyRefused => "proxy_refused",
             Self::DialExhausted => "dial_exhausted",
             Self::Tls => "tls",
             Self::LoopDetected => "loop_detected",
@@ -114,6 +118,7 @@ impl CloseCause {
             | Self::DialTimeout
             | Self::DialRefused
             | Self::DialUnreachable
+            | Self::ProxyRefused
             | Self::Tls => Side::Collector,
             Self::DialExhausted
             | Self::LoopDetected
@@ -150,6 +155,7 @@ impl From<&DialError> for CloseCause {
             DialError::Timeout { .. } | DialError::GaveUp { .. } => Self::DialTimeout,
             DialError::Refused { .. } => Self::DialRefused,
             DialError::Unreachable { .. } => Self::DialUnreachable,
+            DialError::Proxy { .. } => Self::ProxyRefused,
             DialError::Exhausted { .. } => Self::DialExhausted,
             DialError::Tls { .. } => Self::Tls,
             DialError::Loop { .. } => Self::LoopDetected,

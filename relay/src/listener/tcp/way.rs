@@ -124,7 +124,7 @@ impl Way {
                         }
                     }
                 }
-                self.unflushed = matches!(to, Stream::Tls(_));
+                self.unflushed = !matches!(to, Stream::Plain(_));
             }
             Held::Pipe(pipe) => {
                 while pipe.held() > 0 {
