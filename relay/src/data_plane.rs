@@ -1,8 +1,8 @@
 //! The listeners that run and the collectors they reach: changed in one step, or not at all.
 //!
 //! A change opens what is new first, then swaps, then closes what is gone. A listener keeps its socket as long as its port
-//! stays, whatever else of it changes. Open TCP connections stay with the collector that they were dialled to; new ones
-//! go where the settings now say. The connections of a listener that is gone have 30 s to end by themselves.
+//! stays, whatever else of it changes, its name included. Open TCP connections stay with the collector that they were
+//! dialled to; new ones go where the settings now say. The connections of a listener that is gone have 30 s to end by themselves.
 //!
 //! - [`DataPlane`]: what the rest of the relay sees. `running`: what runs, and what a change makes of it.
 //! - `door`: accepts, within limits. `health`: what is reported.
@@ -25,7 +25,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use ekiden_settings::{CheckedSettings, Limits, Violation};
+use ekiden_settings::{CheckedSettings, Limits, Protocol, Violation};
 use futures_util::{StreamExt, stream};
 use tokio::{
     net::TcpListener,
@@ -288,16 +288,19 @@ impl Shared {
     /// Lets go of what ran before and runs no more.
     fn release(self: &Arc<Self>, before: &Running, next: &Running) {
         for route in before.routes.values() {
-            let now =
-                next.routes.values().find(|now| Arc::ptr_eq(&now.connections, &route.connections));
-            let (Some(now), protocol) = (now, route.settings.protocol) else {
-                self.bid_farewell(route, None);
-                continue;
-            };
-            if let Service::Otlp { .. } = &route.service
-                && now.settings.protocol != protocol
-            {
-                self.bid_farewell(route, Some(protocol));
+            let protocol = route.settings.protocol;
+            for connections in route.all_connections() {
+                let mut heirs = next.routes.values();
+                match heirs.find(|now| now.all_connections().any(|it| Arc::ptr_eq(it, connections)))
+                {
+                    None => self.bid_farewell(route, connections, None),
+                    Some(now)
+                        if protocol == Protocol::Otlp && now.settings.protocol != protocol =>
+                    {
+                        self.bid_farewell(route, connections, Some(protocol));
+                    }
+                    Some(_) => {}
+                }
             }
         }
         self.everyone().retain(|connections| connections.strong_count() > 0);
@@ -307,12 +310,13 @@ impl Shared {
     fn bid_farewell(
         self: &Arc<Self>,
         route: &running::Route,
-        protocol: Option<ekiden_settings::Protocol>,
+        connections: &Arc<Connections>,
+        protocol: Option<Protocol>,
     ) {
         if let Service::Otlp { drain, .. } = &route.service {
             drain.cancel();
         }
-        let connections = Arc::clone(&route.connections);
+        let connections = Arc::clone(connections);
         let cancel = self.cancel.clone();
         self.tracker.spawn(async move {
             tokio::select! {
@@ -332,7 +336,9 @@ impl Shared {
                 () = sleep(look) => {
                     let now = Instant::now();
                     for route in self.running.load().routes.values() {
-                        route.connections.end_idle(route.settings.idle_timeout, now);
+                        for connections in route.all_connections() {
+                            connections.end_idle(route.settings.idle_timeout, now);
+                        }
                     }
                 }
             }

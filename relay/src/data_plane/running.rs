@@ -35,6 +35,8 @@ pub(super) struct Running {
 pub(super) struct Route {
     pub(super) settings: Listener,
     pub(super) connections: Arc<Connections>,
+    /// Raw connections that came to this port under another listener's name.
+    pub(super) inherited: Vec<Arc<Connections>>,
     pub(super) service: Service,
 }
 
@@ -79,7 +81,7 @@ impl Running {
             return Err(violations);
         }
         for (at, listener) in settings.listeners.iter().enumerate() {
-            match next.route(listener, before, shared) {
+            match next.route(listener, before, &settings.listeners, shared) {
                 Some(route) => drop(next.routes.insert(listener.port, route)),
                 None => violations.push(Violation::new(
                     format!("listeners[{at}].collector"),
@@ -151,7 +153,31 @@ impl Running {
         self.pools.insert(name.clone(), pool);
     }
 
-    fn route(&self, listener: &Listener, before: &Self, shared: &Arc<Shared>) -> Option<Route> {
+    /// Raw connections that stay with a listener, though it did not accept them under its name: its port's, where the
+    /// listener that had it is gone.
+    fn left_at(
+        &self,
+        listener: &Listener,
+        all: &[Listener],
+        same_name: Option<&Route>,
+    ) -> Vec<Arc<Connections>> {
+        let stays = |name: &str| all.iter().any(|listener| listener.name == name);
+        let at_port = self.routes.get(&listener.port).filter(|route| {
+            !stays(&route.settings.name)
+                && (route.settings.protocol, listener.protocol) == (Protocol::Tcp, Protocol::Tcp)
+        });
+        let own = same_name.into_iter().flat_map(|route| &route.inherited);
+        let left = at_port.into_iter().flat_map(Route::all_connections);
+        own.chain(left).filter(|connections| !connections.is_empty()).cloned().collect()
+    }
+
+    fn route(
+        &self,
+        listener: &Listener,
+        before: &Self,
+        all: &[Listener],
+        shared: &Arc<Shared>,
+    ) -> Option<Route> {
         let same_name = before.routes.values().find(|route| route.settings.name == listener.name);
         let connections = match same_name {
             Some(route) => Arc::clone(&route.connections),
@@ -180,7 +206,15 @@ impl Running {
                 },
             },
         };
-        Some(Route { settings: listener.clone(), connections, service })
+        let inherited = before.left_at(listener, all, same_name);
+        Some(Route { settings: listener.clone(), connections, inherited, service })
+    }
+}
+
+impl Route {
+    /// All that the listener answers for.
+    pub(super) fn all_connections(&self) -> impl Iterator<Item = &Arc<Connections>> {
+        std::iter::once(&self.connections).chain(&self.inherited)
     }
 }
 

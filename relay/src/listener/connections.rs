@@ -74,6 +74,11 @@ impl Connections {
         &self.counters
     }
 
+    /// Whether none is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots().open.is_empty()
+    }
+
     /// Takes in a connection.
     pub(crate) fn open(
         self: &Arc<Self>,
