@@ -41,6 +41,8 @@ pub struct Listener {
     /// Open at once.
     pub max_connections: u64,
     pub idle_timeout: Duration,
+    /// None: connections may grow old.
+    pub max_connection_age: Option<Duration>,
 }
 
 /// What a collector speaks.

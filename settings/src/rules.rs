@@ -17,8 +17,8 @@ mod trust;
 pub(crate) use self::bounds::{MAX_COLLECTORS, MAX_ENDPOINTS, MAX_LISTENERS, or_default};
 pub use self::{
     bounds::{
-        MAX_SETTINGS_BYTES, at_most, connect_timeout, idle_timeout, listener_connections, port,
-        priority, record_ttl, request_bytes,
+        MAX_SETTINGS_BYTES, at_most, connect_timeout, idle_timeout, listener_connections,
+        max_connection_age, port, priority, record_ttl, request_bytes,
     },
     headers::{key_header, key_prefix},
     hosts::{absolute_dns_name, host, server_name},

@@ -210,6 +210,7 @@ pub(super) fn listener(name: &str, port: u16, collector: &Arc<Collector>) -> Lis
         collector: Arc::clone(collector),
         max_connections: 100,
         idle_timeout: Duration::from_secs(3600),
+        max_connection_age: None,
     }
 }
 
