@@ -41,7 +41,11 @@ use self::{
 };
 use crate::{
     collector::{KeyTrials, Keys, OwnListeners, ProbeOutcome, Trials},
-    listener::{CloseCause, connections::Connections, socket},
+    listener::{
+        CloseCause,
+        connections::{Connections, SOON},
+        socket,
+    },
     otlp::InFlight,
     resolver::Resolver,
 };
@@ -114,7 +118,7 @@ impl DataPlane {
             capacity: door::capacity(),
             tracker,
         });
-        shared.tracker.spawn(Arc::clone(&shared).watch_for_silence());
+        shared.tracker.spawn(Arc::clone(&shared).tend_connections());
         Self(shared)
     }
 
@@ -249,6 +253,22 @@ impl DataPlane {
         }
     }
 
+    /// Picks as many connections to go as `count` says, the oldest first, of listeners that let connections go: those with
+    /// a maximum age. They are asked one after the other over `within`, each in its part of it at a random moment; `random`
+    /// gives uniform numbers in `[0, 1)`. Gives how many were picked.
+    pub fn shed(&self, count: usize, within: Duration, mut random: impl FnMut() -> f64) -> usize {
+        let mut settled = self.0.running.load().settled();
+        settled.sort_unstable_by_key(|(opened, id, _)| (*opened, *id));
+        settled.truncate(count);
+        let (now, picked) = (Instant::now(), settled.len());
+        for (at, (_, id, connections)) in settled.iter().enumerate() {
+            let part = (at as f64 + random()) / picked as f64;
+            connections.shed(*id, now + within.mul_f64(part));
+        }
+        self.0.changed.notify_one();
+        picked
+    }
+
     /// Connections of workloads open now.
     pub fn connections_open(&self) -> u64 {
         self.0.open.load(Relaxed)
@@ -326,20 +346,18 @@ impl Shared {
         });
     }
 
-    /// Ends connections without traffic, and everything when the process ends.
-    async fn watch_for_silence(self: Arc<Self>) {
+    /// Ends connections without traffic and asks old ones to go; ends everything when the process ends.
+    async fn tend_connections(self: Arc<Self>) {
+        let mut due: Option<Instant> = None;
         loop {
-            let look = self.running.load().look_every();
+            let every = self.running.load().look_every();
+            let until_due = due.map(|due| due.saturating_duration_since(Instant::now()).max(SOON));
             tokio::select! {
                 () = self.cancel.cancelled() => break,
-                () = self.changed.notified() => {}
-                () = sleep(look) => {
-                    let now = Instant::now();
-                    for route in self.running.load().routes.values() {
-                        for connections in route.all_connections() {
-                            connections.end_idle(route.settings.idle_timeout, now);
-                        }
-                    }
+                // What is due may be sooner now.
+                () = self.changed.notified() => due = Some(Instant::now()),
+                () = sleep(until_due.map_or(every, |until| until.min(every))) => {
+                    due = self.running.load().tend(Instant::now());
                 }
             }
         }

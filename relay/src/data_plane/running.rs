@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ekiden_settings::{
     CheckedSettings, Collector, CollectorProtocol, Limits, Listener, Protocol, Violation,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -106,9 +107,33 @@ impl Running {
         }
     }
 
-    /// How often to look for silent connections: often enough that a timeout is a twentieth too long at most.
+    /// Ends silent connections, asks old ones to go; gives when there will be more to do, none: not for a known time.
+    pub(super) fn tend(&self, now: Instant) -> Option<Instant> {
+        let routes = self.routes.values();
+        let due = routes.flat_map(|Route { settings, connections, inherited, .. }| {
+            let all = std::iter::once(connections).chain(inherited);
+            all.filter_map(|it| it.tend(settings.idle_timeout, settings.max_connection_age, now))
+        });
+        due.min()
+    }
+
+    /// The connections of listeners that let connections go, with the time that each was opened, and its id.
+    pub(super) fn settled(&self) -> Vec<(Instant, u64, Arc<Connections>)> {
+        let letting_go =
+            self.routes.values().filter(|route| route.settings.max_connection_age.is_some());
+        let settled = letting_go.flat_map(Route::all_connections).flat_map(|connections| {
+            let named = |(opened, id)| (opened, id, Arc::clone(connections));
+            connections.settled().into_iter().map(named)
+        });
+        settled.collect()
+    }
+
+    /// How often to look at connections: often enough that a timeout is a twentieth too long at most.
     pub(super) fn look_every(&self) -> Duration {
-        let shortest = self.routes.values().map(|route| route.settings.idle_timeout).min();
+        let timeouts = self.routes.values().flat_map(|route| {
+            [Some(route.settings.idle_timeout), route.settings.max_connection_age]
+        });
+        let shortest = timeouts.flatten().min();
         (shortest.unwrap_or(Duration::MAX) / 20)
             .clamp(Duration::from_millis(100), Duration::from_secs(10))
     }

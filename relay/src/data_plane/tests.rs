@@ -1,5 +1,6 @@
 //! Workloads, a relay and collectors on loopback.
 
+mod aging;
 mod changing;
 mod limits;
 mod otlp;

@@ -36,6 +36,10 @@ pub enum CloseCause {
     LoopDetected,
     /// No byte either way for the listener's idle timeout.
     IdleTimeout,
+    /// The connection was older than its listener lets connections grow.
+    MaxAge,
+    /// The connection was picked to go to a relay that has fewer.
+    Shed,
     /// The listener held as many connections as it may.
     LimitListener,
     /// The relay held as many connections as it may.
@@ -58,7 +62,7 @@ pub enum Side {
 
 impl CloseCause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::WorkloadClosed,
         Self::WorkloadReset,
         Self::ProtocolError,
@@ -74,6 +78,8 @@ impl CloseCause {
         Self::Tls,
         Self::LoopDetected,
         Self::IdleTimeout,
+        Self::MaxAge,
+        Self::Shed,
         Self::LimitListener,
         Self::LimitRelay,
         Self::SettingsRemoved,
@@ -99,6 +105,8 @@ impl CloseCause {
             Self::Tls => "tls",
             Self::LoopDetected => "loop_detected",
             Self::IdleTimeout => "idle_timeout",
+            Self::MaxAge => "max_age",
+            Self::Shed => "shed",
             Self::LimitListener => "limit_listener",
             Self::LimitRelay => "limit_relay",
             Self::SettingsRemoved => "settings_removed",
@@ -123,6 +131,8 @@ impl CloseCause {
             Self::DialExhausted
             | Self::LoopDetected
             | Self::IdleTimeout
+            | Self::MaxAge
+            | Self::Shed
             | Self::LimitListener
             | Self::LimitRelay
             | Self::SettingsRemoved
