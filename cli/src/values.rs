@@ -79,7 +79,7 @@ impl FromStr for EndpointValue {
     }
 }
 
-/// `name=agents,port=6443,protocol=tcp,collector=us4`, and where wanted `max-connections=…`, `idle-timeout=…`.
+/// `name=agents,port=6443,protocol=tcp,collector=us4`, and where wanted `max-connections=…`, `idle-timeout=…`, `max-connection-age=…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerValue {
     /// Unique in the fleet.
@@ -94,6 +94,8 @@ pub struct ListenerValue {
     pub max_connections: u32,
     /// None: the default.
     pub idle_timeout: Option<Period>,
+    /// None: no limit.
+    pub max_connection_age: Option<Period>,
 }
 
 impl FromStr for ListenerValue {
@@ -106,6 +108,7 @@ impl FromStr for ListenerValue {
         let mut collector = None;
         let mut max_connections = 0;
         let mut idle_timeout = None;
+        let mut max_connection_age = None;
         for part in text.split(',') {
             let (key, value) = part
                 .split_once('=')
@@ -134,9 +137,10 @@ impl FromStr for ListenerValue {
                         .map_err(|_| format!("max-connections {value:?} is no number"))?;
                 }
                 "idle-timeout" => idle_timeout = Some(value.parse()?),
+                "max-connection-age" => max_connection_age = Some(value.parse()?),
                 other => {
                     return Err(format!(
-                        "{other:?} is none of name, port, protocol, collector, max-connections, idle-timeout"
+                        "{other:?} is none of name, port, protocol, collector, max-connections, idle-timeout, max-connection-age"
                     ));
                 }
             }
@@ -151,6 +155,7 @@ impl FromStr for ListenerValue {
             collector: collector.ok_or_else(|| missing("collector"))?,
             max_connections,
             idle_timeout,
+            max_connection_age,
         })
     }
 }
@@ -205,10 +210,13 @@ mod tests {
     #[test]
     fn a_listener_says_all_it_needs_and_a_wrong_one_says_what_is_wrong() {
         let listener: ListenerValue =
-            "name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=5m".parse().unwrap();
+            "name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=5m,max-connection-age=8h"
+                .parse()
+                .unwrap();
         assert_eq!((listener.name.as_str(), listener.port), ("agents", 6443));
         assert_eq!(listener.protocol, ListenerProtocol::Tcp);
         assert_eq!(listener.idle_timeout, Some(Period(Duration::from_secs(300))));
+        assert_eq!(listener.max_connection_age, Some(Period(Duration::from_secs(8 * 3600))));
         for (wrong, says) in [
             ("agents", "key=value"),
             ("name=a,port=0,protocol=tcp,collector=c", "1 to 65535"),

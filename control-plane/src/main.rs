@@ -52,6 +52,7 @@ async fn logged(settings: Settings, serve: bool) -> ExitCode {
         name: "ekiden-control-plane",
         version: env!("CARGO_PKG_VERSION"),
         instance: uuid::Uuid::now_v7().to_string(),
+        log: "info",
     };
     let telemetry = match ekiden_telemetry::init(service) {
         Ok(telemetry) => telemetry,

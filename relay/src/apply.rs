@@ -44,14 +44,14 @@ enum Refused {
 }
 
 impl Applier {
-    /// Starts with the last good settings from disk, if there are any.
-    pub async fn resume(&self) {
+    /// Starts with the last good settings from disk; gives whether there are any that run.
+    pub async fn resume(&self) -> bool {
         let (desired, checked) = match self.last_good.load() {
             Ok(Some(loaded)) => loaded,
-            Ok(None) => return,
+            Ok(None) => return false,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "The relay starts without its last good settings");
-                return;
+                return false;
             }
         };
         let checked = Arc::new(checked);
@@ -61,11 +61,24 @@ impl Applier {
                 self.standing.resumed(&desired);
                 self.settings.send_replace(Some(checked));
                 self.probe.send_replace(Cause::here());
+                true
             }
             Err(violations) => {
                 tracing::warn!(revision = desired.revision, error = %list(&violations), "The last good settings do not run");
+                false
             }
         }
+    }
+
+    /// Starts with settings that no control plane gave: they have no revision, so that whatever one says replaces them.
+    ///
+    /// # Errors
+    /// What cannot be run, by field.
+    pub async fn begin_with(&self, settings: Arc<CheckedSettings>) -> Result<(), Vec<Violation>> {
+        self.data_plane.apply(Arc::clone(&settings)).await?;
+        self.settings.send_replace(Some(settings));
+        self.probe.send_replace(Cause::here());
+        Ok(())
     }
 
     /// Carries out what is wanted for as long as the process runs. `random` gives uniform numbers in `[0, 1)`.

@@ -4,13 +4,14 @@
 //! - [`Dialled`], [`Stream`]: a connection to it. [`DialError`]: why there is none.
 //! - [`Keys`]: the access keys in memory. [`KeyTrials`]: what collectors say to a new version.
 //! - `outcome`: what health says of it. `quarantine`: addresses that failed.
-//! - `tls`: trust. [`OwnListeners`]: what must not be dialled.
+//! - `proxy`: the tunnel to it. `tls`: trust. [`OwnListeners`]: what must not be dialled.
 
 mod error;
 mod keys;
 mod outcome;
 mod own_listeners;
 mod pool;
+mod proxy;
 mod quarantine;
 mod race;
 mod stream;

@@ -1,8 +1,8 @@
 //! The listeners that run and the collectors they reach: changed in one step, or not at all.
 //!
 //! A change opens what is new first, then swaps, then closes what is gone. A listener keeps its socket as long as its port
-//! stays, whatever else of it changes. Open TCP connections stay with the collector that they were dialled to; new ones
-//! go where the settings now say. The connections of a listener that is gone have 30 s to end by themselves.
+//! stays, whatever else of it changes, its name included. Open TCP connections stay with the collector that they were
+//! dialled to; new ones go where the settings now say. The connections of a listener that is gone have 30 s to end by themselves.
 //!
 //! - [`DataPlane`]: what the rest of the relay sees. `running`: what runs, and what a change makes of it.
 //! - `door`: accepts, within limits. `health`: what is reported.
@@ -25,7 +25,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use ekiden_settings::{CheckedSettings, Limits, Violation};
+use ekiden_settings::{CheckedSettings, Limits, Protocol, Violation};
 use futures_util::{StreamExt, stream};
 use tokio::{
     net::TcpListener,
@@ -41,7 +41,11 @@ use self::{
 };
 use crate::{
     collector::{KeyTrials, Keys, OwnListeners, ProbeOutcome, Trials},
-    listener::{CloseCause, connections::Connections, socket},
+    listener::{
+        CloseCause,
+        connections::{Connections, SOON},
+        socket,
+    },
     otlp::InFlight,
     resolver::Resolver,
 };
@@ -116,7 +120,7 @@ impl DataPlane {
             capacity: door::capacity(),
             tracker,
         });
-        shared.tracker.spawn(Arc::clone(&shared).watch_for_silence());
+        shared.tracker.spawn(Arc::clone(&shared).tend_connections());
         Self(shared)
     }
 
@@ -253,6 +257,22 @@ impl DataPlane {
         }
     }
 
+    /// Picks as many connections to go as `count` says, the oldest first, of listeners that let connections go: those with
+    /// a maximum age. They are asked one after the other over `within`, each in its part of it at a random moment; `random`
+    /// gives uniform numbers in `[0, 1)`. Gives how many were picked.
+    pub fn shed(&self, count: usize, within: Duration, mut random: impl FnMut() -> f64) -> usize {
+        let mut settled = self.0.running.load().settled();
+        settled.sort_unstable_by_key(|(opened, id, _)| (*opened, *id));
+        settled.truncate(count);
+        let (now, picked) = (Instant::now(), settled.len());
+        for (at, (_, id, connections)) in settled.iter().enumerate() {
+            let part = (at as f64 + random()) / picked as f64;
+            connections.shed(*id, now + within.mul_f64(part));
+        }
+        self.0.changed.notify_one();
+        picked
+    }
+
     /// Connections of workloads open now.
     pub fn connections_open(&self) -> u64 {
         self.0.open.load(Relaxed)
@@ -292,16 +312,19 @@ impl Shared {
     /// Lets go of what ran before and runs no more.
     fn release(self: &Arc<Self>, before: &Running, next: &Running) {
         for route in before.routes.values() {
-            let now =
-                next.routes.values().find(|now| Arc::ptr_eq(&now.connections, &route.connections));
-            let (Some(now), protocol) = (now, route.settings.protocol) else {
-                self.bid_farewell(route, None);
-                continue;
-            };
-            if let Service::Otlp { .. } = &route.service
-                && now.settings.protocol != protocol
-            {
-                self.bid_farewell(route, Some(protocol));
+            let protocol = route.settings.protocol;
+            for connections in route.all_connections() {
+                let mut heirs = next.routes.values();
+                match heirs.find(|now| now.all_connections().any(|it| Arc::ptr_eq(it, connections)))
+                {
+                    None => self.bid_farewell(route, connections, None),
+                    Some(now)
+                        if protocol == Protocol::Otlp && now.settings.protocol != protocol =>
+                    {
+                        self.bid_farewell(route, connections, Some(protocol));
+                    }
+                    Some(_) => {}
+                }
             }
         }
         self.everyone().retain(|connections| connections.strong_count() > 0);
@@ -311,12 +334,13 @@ impl Shared {
     fn bid_farewell(
         self: &Arc<Self>,
         route: &running::Route,
-        protocol: Option<ekiden_settings::Protocol>,
+        connections: &Arc<Connections>,
+        protocol: Option<Protocol>,
     ) {
         if let Service::Otlp { drain, .. } = &route.service {
             drain.cancel();
         }
-        let connections = Arc::clone(&route.connections);
+        let connections = Arc::clone(connections);
         let cancel = self.cancel.clone();
         self.tracker.spawn(async move {
             tokio::select! {
@@ -326,18 +350,18 @@ impl Shared {
         });
     }
 
-    /// Ends connections without traffic, and everything when the process ends.
-    async fn watch_for_silence(self: Arc<Self>) {
+    /// Ends connections without traffic and asks old ones to go; ends everything when the process ends.
+    async fn tend_connections(self: Arc<Self>) {
+        let mut due: Option<Instant> = None;
         loop {
-            let look = self.running.load().look_every();
+            let every = self.running.load().look_every();
+            let until_due = due.map(|due| due.saturating_duration_since(Instant::now()).max(SOON));
             tokio::select! {
                 () = self.cancel.cancelled() => break,
-                () = self.changed.notified() => {}
-                () = sleep(look) => {
-                    let now = Instant::now();
-                    for route in self.running.load().routes.values() {
-                        route.connections.end_idle(route.settings.idle_timeout, now);
-                    }
+                // What is due may be sooner now.
+                () = self.changed.notified() => due = Some(Instant::now()),
+                () = sleep(until_due.map_or(every, |until| until.min(every))) => {
+                    due = self.running.load().tend(Instant::now());
                 }
             }
         }

@@ -1,6 +1,14 @@
 //! The only place that reads arguments and environment variables; every value is typed here or refused, all at once.
+//!
+//! `raw`, `values`: the relay's own. `vendor`, with `vendor_trust`, `vendor_proxy` and `additional_conf`: those of the
+//! vendor's container. `bootstrap`: the settings that come of them.
+mod additional_conf;
+mod bootstrap;
 mod raw;
 mod values;
+mod vendor;
+mod vendor_proxy;
+mod vendor_trust;
 
 use std::{
     fmt,
@@ -8,19 +16,20 @@ use std::{
     num::NonZeroUsize,
     path::PathBuf,
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
-use ekiden_settings::Host;
+use ekiden_settings::{CheckedSettings, Host};
 use http::Uri;
 use rustls_pki_types::{CertificateDer, ServerName};
 use secrecy::SecretString;
 
 use raw::{Beside, Cli, Command, Raw};
 use values::{
-    advertised, control_plane, fleet, ip, name_server, roots, socket_address, stop_timeout, text,
-    token, worker_threads_of,
+    CONTROL_PLANE_SHAPE, advertised, control_plane, fleet, ip, name_server, roots, socket_address,
+    stop_timeout, text, token, worker_threads_of,
 };
 
 /// What the process was asked to do.
@@ -35,8 +44,14 @@ pub enum Invocation {
 /// Everything a relay is told by its environment: what it takes to reach the control plane, and where to listen.
 #[derive(Debug)]
 pub struct Environment {
-    /// Where the control plane is.
-    pub control_plane: ControlPlane,
+    /// Where the control plane is; none: the relay runs `bootstrap` alone.
+    pub control_plane: Option<ControlPlane>,
+    /// What runs until the control plane was heard; present where there is none.
+    pub bootstrap: Option<Bootstrap>,
+    /// What of the vendor's variables has no effect.
+    pub notices: Vec<Notice>,
+    /// What to log where EKIDEN_LOG does not say it.
+    pub log: &'static str,
     /// Name to ask for and to check in the control plane's certificate; absent: the one in its address.
     pub server_name: Option<ServerName<'static>>,
     /// Roots to trust for the control plane; empty: the machine's.
@@ -61,6 +76,30 @@ pub struct Environment {
     pub ecs_metadata: Option<Uri>,
     /// Threads that work on connections.
     pub worker_threads: NonZeroUsize,
+}
+
+/// Settings made of the variables of the vendor's container.
+#[derive(Clone, Debug)]
+pub struct Bootstrap {
+    /// Past the check of every snapshot.
+    pub settings: Arc<CheckedSettings>,
+}
+
+/// A variable, or a key in one, that has not the effect that it was set for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Its name.
+    pub name: String,
+    /// Why, for a person.
+    pub description: String,
+    /// Whether something may be missing for it.
+    pub serious: bool,
+}
+
+impl Notice {
+    fn slight(name: &str, description: &str) -> Self {
+        Self { name: name.to_owned(), description: description.to_owned(), serious: false }
+    }
 }
 
 /// What `healthcheck` needs to know.
@@ -151,7 +190,7 @@ fn invocation(cli: &Cli) -> Result<Invocation, Vec<Problem>> {
 fn check(raw: &Raw) -> Result<Environment, Vec<Problem>> {
     let mut problems = Problems::default();
     let control_plane =
-        problems.take("EKIDEN_CONTROL_PLANE", control_plane(text(&raw.control_plane)));
+        problems.optional("EKIDEN_CONTROL_PLANE", &raw.control_plane, control_plane);
     let server_name = problems.optional(
         "EKIDEN_CONTROL_PLANE_SERVER_NAME",
         &raw.control_plane_server_name,
@@ -184,18 +223,32 @@ fn check(raw: &Raw) -> Result<Environment, Vec<Problem>> {
             NonZeroUsize::from_str(count)
                 .map_err(|_| format!("`{count}` is not a number of threads of at least 1"))
         });
+    let mut vendors = vendor::check(&raw.beside.vendor, fleet.as_deref(), &mut problems);
+    if text(&raw.control_plane).is_none() && raw.beside.vendor.text("COLLECTOR").is_none() {
+        let why =
+            format!("it is needed: {CONTROL_PLANE_SHAPE}. Without a control plane, COLLECTOR is");
+        problems.add("EKIDEN_CONTROL_PLANE", why);
+    }
+    if text(&raw.control_plane).is_none() {
+        let with_one = [
+            ("EKIDEN_FLEET", fleet.is_some()),
+            ("EKIDEN_ENROLLMENT_TOKEN", enrollment_token.is_some()),
+        ];
+        let unused = with_one.into_iter().filter(|(_, set)| *set).map(|(name, _)| Notice {
+            serious: true,
+            ..Notice::slight(name, "it has no effect without EKIDEN_CONTROL_PLANE")
+        });
+        vendors.notices.extend(unused);
+    }
     if raw.state_dir.is_empty() {
         problems.add("EKIDEN_STATE_DIR", "it must name a folder".to_owned());
     }
-    match (control_plane, http_listen, listen_address, stop_timeout, problems.0.is_empty()) {
-        (
-            Some(control_plane),
-            Some(http_listen),
-            Some(listen_address),
-            Some(stop_timeout),
-            true,
-        ) => Ok(Environment {
+    match (http_listen, listen_address, stop_timeout, problems.0.is_empty()) {
+        (Some(http_listen), Some(listen_address), Some(stop_timeout), true) => Ok(Environment {
             control_plane,
+            bootstrap: vendors.bootstrap,
+            notices: vendors.notices,
+            log: vendors.log.unwrap_or("info"),
             server_name,
             roots,
             fleet,

@@ -19,7 +19,7 @@ fn one_address_is_enough() {
     let environment = check(&raw(&["--control-plane", "https://cp.example"])).unwrap();
     assert_eq!(
         environment.control_plane,
-        ControlPlane::Host { host: Host::Name("cp.example".to_owned()), port: 443 }
+        Some(ControlPlane::Host { host: Host::Name("cp.example".to_owned()), port: 443 })
     );
     assert_eq!(environment.stop_timeout, Duration::from_secs(30));
     assert_eq!(environment.http_listen, "0.0.0.0:8080".parse().unwrap());
@@ -53,15 +53,26 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn a_control_plane_is_needed() {
+fn a_control_plane_is_needed_or_a_collector() {
     let problems = check(&raw(&[])).unwrap_err();
     assert_eq!(variables(&problems), ["EKIDEN_CONTROL_PLANE"]);
+    let mut raw = raw(&[]);
+    let collector = ("COLLECTOR".to_owned(), "vendor.example".to_owned());
+    raw.beside.vendor = vendor::Variables::from([collector].into_iter());
+    let environment = check(&raw).unwrap();
+    assert_eq!(environment.control_plane, None);
+    assert!(environment.bootstrap.is_some());
+    assert_eq!(environment.notices, []);
+    raw.fleet = Some("tenants/acme/fleets/tokyo".to_owned());
+    raw.beside.enrollment_token = Some(SecretString::from(TOKEN));
+    let names: Vec<_> = check(&raw).unwrap().notices.into_iter().map(|it| it.name).collect();
+    assert_eq!(names, ["EKIDEN_FLEET", "EKIDEN_ENROLLMENT_TOKEN"], "they ask for a control plane");
 }
 
 #[test]
 fn an_srv_record_may_name_the_control_plane() {
     assert_eq!(
-        control_plane(Some("srv:_relays._tcp.ekiden.example.")),
+        control_plane("srv:_relays._tcp.ekiden.example."),
         Ok(ControlPlane::Srv { name: "_relays._tcp.ekiden.example".to_owned() })
     );
     for wrong in [
@@ -72,14 +83,14 @@ fn an_srv_record_may_name_the_control_plane() {
         "https://cp/path",
         "cp:1",
     ] {
-        assert!(control_plane(Some(wrong)).is_err(), "{wrong}");
+        assert!(control_plane(wrong).is_err(), "{wrong}");
     }
 }
 
 #[test]
 fn an_ipv6_address_may_name_the_control_plane() {
     assert_eq!(
-        control_plane(Some("https://[::1]:8443")),
+        control_plane("https://[::1]:8443"),
         Ok(ControlPlane::Host { host: Host::Address("::1".parse().unwrap()), port: 8443 })
     );
 }

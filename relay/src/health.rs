@@ -31,6 +31,7 @@ use crate::{
     clock::{Clock, to_timestamp},
     collector::Keys,
     data_plane::{DataPlane, DataPlaneHealth},
+    environment::Notice,
     identity::Identity,
     registry::membership::Registration,
     session::{View, standing::Running},
@@ -67,10 +68,23 @@ pub struct Sources {
     pub session: watch::Receiver<View>,
     /// How the registration fares.
     pub registration: watch::Receiver<Registration>,
+    /// What the environment told.
+    pub told: Told,
     /// Cancelled when the relay leaves.
     pub draining: CancellationToken,
     /// How far it has come with that.
     pub leave: watch::Receiver<Option<Leave>>,
+}
+
+/// What health needs to know of the environment.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Whether there is a control plane to be heard.
+    pub control_plane: bool,
+    /// Settings to run until it was.
+    pub bootstrap: Option<Arc<CheckedSettings>>,
+    /// What of the environment has not the effect that it was set for.
+    pub notices: Arc<[Notice]>,
 }
 
 /// Makes health reports, and keeps the judgement that they carry.
@@ -238,6 +252,7 @@ impl Health {
             registration: sources.registration.borrow().clone(),
             session: sources.session.borrow().clone(),
             enrollment: sources.enrollment.borrow().clone(),
+            told: sources.told.clone(),
             certificate_ends: identity.as_ref().map(|identity| identity.not_after),
             renew_at: identity.as_ref().map(|identity| identity.renew_at),
             process: self.process(),

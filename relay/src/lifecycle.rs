@@ -3,6 +3,7 @@
 //! Everything long-lived runs in one set of tasks; one that ends before its time ends the process. Nothing waits for the
 //! control plane: what was saved serves until it is heard.
 mod leaving;
+mod starting;
 
 use std::{
     collections::HashMap,
@@ -32,7 +33,7 @@ use crate::{
     ecs_metadata::{self, Task},
     environment::Environment,
     error_chain::chain,
-    health::{Health, Sources},
+    health::{Health, Sources, Told},
     identity::{Store, aws_role::AwsRole, keeper::Keeper},
     last_good::LastGood,
     local_http::LocalHttp,
@@ -67,6 +68,9 @@ pub enum LifecycleError {
     /// There are no name servers.
     #[error(transparent)]
     Resolver(#[from] SetupError),
+    /// What the environment says to run cannot be run, and there is no control plane to say something else.
+    #[error("the settings of the environment do not run: {0}")]
+    Bootstrap(String),
     /// The control plane's address is no good.
     #[error(transparent)]
     ControlPlane(#[from] ChannelError),
@@ -90,12 +94,10 @@ pub async fn run(
     let folder = StateDir::open(&environment.state_dir).map_err(LifecycleError::StateDir)?;
     let resolver = Resolver::new(&environment.resolvers)?;
     let trust = Trust::new(&environment.roots);
-    let dialer = Dialer::new(
-        environment.control_plane.clone(),
-        environment.server_name.clone(),
-        trust,
-        resolver.clone(),
-    )?;
+    let dialer = environment.control_plane.clone().map(|control_plane| {
+        Dialer::new(control_plane, environment.server_name.clone(), trust, resolver.clone())
+    });
+    let dialer = dialer.transpose()?;
     let place = place(&environment).await;
 
     let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
@@ -129,6 +131,11 @@ pub async fn run(
         enrollment: enrollment.subscribe(),
         session: view.subscribe(),
         registration: registration.subscribe(),
+        told: Told {
+            control_plane: dialer.is_some(),
+            bootstrap: environment.bootstrap.as_ref().map(|it| Arc::clone(&it.settings)),
+            notices: environment.notices.as_slice().into(),
+        },
         draining: cancel.child_token(),
         leave: leave.subscribe(),
     });
@@ -143,7 +150,7 @@ pub async fn run(
         .map_err(LifecycleError::StateDir)?;
     tracing::info!(http.address = %http_address, "The relay starts");
 
-    applier.resume().await;
+    starting::begin(&applier, &environment).await?;
 
     let inputs = Inputs {
         settings: applier.settings.subscribe(),
@@ -158,26 +165,16 @@ pub async fn run(
         Place {
             address: place.address,
             zone: place.task.zone.clone(),
-            task: place.task.id().map(ToOwned::to_owned),
+            task: starting::instance(&place.task, dialer.is_some()),
         },
         registries(&place),
         resolver,
         clock.clone(),
         registration.clone(),
     );
-    let description = describe(&place);
     let goodbye = watch::Sender::new(None);
-    let keeper = Keeper {
-        dialer: dialer.clone(),
-        store: Store::new(folder.clone()),
-        role: environment.fleet.clone().map(|fleet| (AwsRole::default(), fleet)),
-        token: environment.enrollment_token.clone(),
-        description: description.clone(),
-        clock: clock.clone(),
-        message: enrollment,
-    };
     let subject = Subject {
-        description,
+        description: describe(&place),
         standing,
         report: {
             let health = health.clone();
@@ -193,17 +190,31 @@ pub async fn run(
         "probing collectors",
         probe::run(data_plane.clone(), applier.probe.subscribe(), rand::random::<f64>),
     );
-    parts.start(
-        "session",
-        session::keep(
-            dialer,
-            identity.subscribe(),
-            subject,
-            goodbye.subscribe(),
-            rand::random::<f64>,
-        ),
-    );
-    parts.start("identity", keeper.keep(identity, view.subscribe(), rand::random::<f64>));
+    match dialer {
+        None => parts.start("session", starting::no_session(goodbye.subscribe())),
+        Some(dialer) => {
+            let keeper = Keeper {
+                dialer: dialer.clone(),
+                store: Store::new(folder.clone()),
+                role: environment.fleet.clone().map(|fleet| (AwsRole::default(), fleet)),
+                token: environment.enrollment_token.clone(),
+                description: subject.description.clone(),
+                clock: subject.clock.clone(),
+                message: enrollment,
+            };
+            parts.start(
+                "session",
+                session::keep(
+                    dialer,
+                    identity.subscribe(),
+                    subject,
+                    goodbye.subscribe(),
+                    rand::random::<f64>,
+                ),
+            );
+            parts.start("identity", keeper.keep(identity, view.subscribe(), rand::random::<f64>));
+        }
+    }
     parts.start("applying settings", applier.run(rand::random::<f64>));
     parts.start("health", health.clone().run());
     parts.start("local HTTP server", local_http.serve());

@@ -15,11 +15,41 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::{
-    environment::{ControlPlane, TokenSource},
+    environment::{Bootstrap, ControlPlane, Notice, TokenSource},
     fake_control_plane::{FakeControlPlane, Opened, SAFETY, TOKEN},
     http_get::http_get,
-    test_settings::{settings, snapshot},
+    test_settings::{checked, settings, snapshot},
 };
+
+/// An environment that names a control plane and a token.
+fn environment(
+    control_plane: SocketAddr,
+    roots: &FakeControlPlane,
+    folder: &Path,
+    listen: [u8; 4],
+) -> Environment {
+    Environment {
+        control_plane: Some(ControlPlane::Host {
+            host: Host::Address(control_plane.ip()),
+            port: control_plane.port(),
+        }),
+        bootstrap: None,
+        notices: Vec::new(),
+        log: "info",
+        server_name: None,
+        roots: vec![roots.authority.root()],
+        fleet: None,
+        enrollment_token: Some(TokenSource::Text(SecretString::from(TOKEN))),
+        state_dir: folder.to_owned(),
+        http_listen: "127.0.0.1:0".parse().unwrap(),
+        listen_address: listen.into(),
+        advertise_address: None,
+        stop_timeout: Duration::from_secs(2),
+        resolvers: vec!["127.0.0.1:9".parse().unwrap()],
+        ecs_metadata: None,
+        worker_threads: NonZeroUsize::MIN,
+    }
+}
 
 /// A relay in this process.
 struct Living {
@@ -35,24 +65,11 @@ impl Living {
         folder: &Path,
         listen: [u8; 4],
     ) -> Self {
-        let environment = Environment {
-            control_plane: ControlPlane::Host {
-                host: Host::Address(control_plane.ip()),
-                port: control_plane.port(),
-            },
-            server_name: None,
-            roots: vec![roots.authority.root()],
-            fleet: None,
-            enrollment_token: Some(TokenSource::Text(SecretString::from(TOKEN))),
-            state_dir: folder.to_owned(),
-            http_listen: "127.0.0.1:0".parse().unwrap(),
-            listen_address: listen.into(),
-            advertise_address: None,
-            stop_timeout: Duration::from_secs(2),
-            resolvers: vec!["127.0.0.1:9".parse().unwrap()],
-            ecs_metadata: None,
-            worker_threads: NonZeroUsize::MIN,
-        };
+        Self::start_with(environment(control_plane, roots, folder, listen)).await
+    }
+
+    async fn start_with(environment: Environment) -> Self {
+        let folder = environment.state_dir.clone();
         let (stop, stops) = mpsc::channel(2);
         let endpoints = folder.join(ENDPOINTS);
         let life =
@@ -206,4 +223,99 @@ async fn clients_that_say_nothing_do_not_keep_health_checks_out() {
         silent.push(stream);
     }
     assert_eq!(relay.asks("/livez").await.as_deref(), Some("alive\n"));
+}
+
+/// What the environment says to run: a listener called as no fleet's is, with a notice beside it.
+fn told(port: u16, collector: SocketAddr) -> (Option<Bootstrap>, Vec<Notice>) {
+    let mut settings = settings(port, collector);
+    settings.listeners.first_mut().unwrap().name = "environment".to_owned();
+    let notice = Notice {
+        name: "TAGS".to_owned(),
+        description: "they are not sent".to_owned(),
+        serious: false,
+    };
+    (Some(Bootstrap { settings: checked(&settings) }), vec![notice])
+}
+
+#[tokio::test]
+async fn without_a_control_plane_a_relay_serves_what_its_environment_says_and_leaves_in_order() {
+    let nobody = FakeControlPlane::start().await;
+    let (collector, _collector) = echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let listen = [127, 83, 0, 4];
+    let mut environment = environment(nobody.address, &nobody, folder.path(), listen);
+    environment.control_plane = None;
+    (environment.bootstrap, environment.notices) = told(16_667, collector);
+    let relay = Living::start_with(environment).await;
+    relay.until_ready().await;
+    let ready = relay.asks("/readyz").await.unwrap();
+    for told in ["SETTINGS_FROM_ENVIRONMENT", "TAGS: they are not sent", "\"SERVING\""] {
+        assert!(ready.contains(told), "{told}: {ready}");
+    }
+    drop(send_through((listen, 16_667).into()).await);
+    relay.stop.send("SIGTERM").await.unwrap();
+    timeout(SAFETY, relay.life).await.unwrap().unwrap().unwrap();
+    assert_eq!(nobody.enrollments(), 0);
+}
+
+#[tokio::test]
+async fn settings_of_the_environment_that_cannot_run_end_a_relay_without_a_control_plane() {
+    let nobody = FakeControlPlane::start().await;
+    let (collector, _collector) = echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let listen = [127, 83, 0, 5];
+    let _taken = TcpListener::bind((IpAddr::from(listen), 16_667)).await.unwrap();
+    let mut environment = environment(nobody.address, &nobody, folder.path(), listen);
+    environment.control_plane = None;
+    (environment.bootstrap, environment.notices) = told(16_667, collector);
+    let (_stop, stops) = mpsc::channel(1);
+    let ended = timeout(SAFETY, run(environment, Clock::system(), stops)).await.unwrap();
+    assert!(ended.unwrap_err().to_string().contains("16667"));
+}
+
+#[tokio::test]
+async fn the_fleets_settings_replace_the_environments_and_cut_no_connection() {
+    let mut control_plane = FakeControlPlane::start().await;
+    let (collector, _collector) = echo().await;
+    let folder = tempfile::tempdir().unwrap();
+    let listen = [127, 83, 0, 6];
+    let started = |control_plane: &FakeControlPlane| {
+        let address = control_plane.address;
+        let mut environment = environment(address, control_plane, folder.path(), listen);
+        (environment.bootstrap, environment.notices) = told(16_667, collector);
+        environment
+    };
+    let relay = Living::start_with(started(&control_plane)).await;
+    relay.until_ready().await;
+    let mut open = send_through((listen, 16_667).into()).await;
+    let mut session = control_plane.next_session().await;
+    session.say(Say::Snapshot(snapshot(1, &settings(16_667, collector)))).await;
+    assert_eq!(status(&mut session, SettingsPhase::Applied).await, 1);
+    eventually(async || {
+        let ready = relay.asks("/readyz").await?;
+        (!ready.contains("ENVIRONMENT") && !ready.contains("TAGS")).then_some(())
+    })
+    .await;
+    let mut back = [0; 4];
+    open.write_all(b"open").await.unwrap();
+    timeout(SAFETY, open.read_exact(&mut back)).await.unwrap().unwrap();
+    assert_eq!(&back, b"open");
+    send_through((listen, 16_667).into()).await;
+    drop((open, session));
+    relay.stop.send("SIGTERM").await.unwrap();
+    relay.stop.send("SIGTERM").await.unwrap();
+    timeout(SAFETY, relay.life).await.unwrap().unwrap().unwrap();
+
+    // Started again, it knows better than its environment before any control plane is heard.
+    let relay = Living::start_with(Environment {
+        control_plane: Some(ControlPlane::Host {
+            host: Host::Address([127, 0, 0, 1].into()),
+            port: 9,
+        }),
+        ..started(&control_plane)
+    })
+    .await;
+    relay.until_ready().await;
+    let ready = relay.asks("/readyz").await.unwrap();
+    assert!(ready.contains("SETTINGS_FROM_DISK") && !ready.contains("ENVIRONMENT"), "{ready}");
 }

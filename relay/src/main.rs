@@ -69,6 +69,7 @@ async fn live(environment: Environment) -> ExitCode {
         name: "ekiden-relay",
         version: env!("CARGO_PKG_VERSION"),
         instance: uuid::Uuid::now_v7().to_string(),
+        log: environment.log,
     };
     let telemetry = match ekiden_telemetry::init(service) {
         Ok(telemetry) => telemetry,

@@ -5,6 +5,8 @@ use http::HeaderName;
 use rustls::RootCertStore;
 use rustls_pki_types::ServerName;
 
+use crate::Proxy;
+
 /// Everything a relay needs to serve, except keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedSettings {
@@ -39,6 +41,8 @@ pub struct Listener {
     /// Open at once.
     pub max_connections: u64,
     pub idle_timeout: Duration,
+    /// None: connections may grow old.
+    pub max_connection_age: Option<Duration>,
 }
 
 /// What a collector speaks.
@@ -62,6 +66,8 @@ pub struct Collector {
     pub tls: Option<Tls>,
     /// None: the collector takes no key from the relay.
     pub key_placement: Option<KeyPlacement>,
+    /// None: it is dialled itself. No snapshot names one.
+    pub proxy: Option<Proxy>,
     /// For one attempt at one address, TLS included.
     pub connect_timeout: Duration,
 }

@@ -46,6 +46,7 @@ pub(crate) fn read(
         endpoints: endpoints?,
         tls: all(tls)?,
         key_placement: all(key_placement)?,
+        proxy: None,
         connect_timeout: connect_timeout?,
     })
 }

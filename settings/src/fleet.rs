@@ -20,6 +20,8 @@ pub(crate) struct ListenerAlone {
     pub(crate) names_collector: bool,
     pub(crate) max_connections: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
+    /// Within: none where connections may grow old.
+    pub(crate) max_connection_age: Option<Option<Duration>>,
 }
 
 /// Checks what a tenant's fleet says itself – listeners, discovery, limits – and gives everything that is wrong; `path` is
@@ -89,12 +91,14 @@ pub(crate) fn listeners(
         let collector = rules::resource(&listener.collector, "collectors", tenant);
         let most = rules::listener_connections(listener.max_connections);
         let idle = rules::idle_timeout(listener.idle_timeout.as_ref());
+        let age = rules::max_connection_age(listener.max_connection_age.as_ref());
         alone.push(ListenerAlone {
             port,
             protocol: found.pass(format!("{path}.protocol"), protocol),
             names_collector: found.pass(format!("{path}.collector"), collector).is_some(),
             max_connections: found.pass(format!("{path}.max_connections"), most),
             idle_timeout: found.pass(format!("{path}.idle_timeout"), idle),
+            max_connection_age: found.pass(format!("{path}.max_connection_age"), age),
         });
     }
     alone

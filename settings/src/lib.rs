@@ -4,6 +4,7 @@
 //! rules, under the paths of the operators' own fields, and [`check`]s what it compiled before it commits it.
 //!
 //! - `checked`: settings past the check; every value is usable as it is.
+//! - `proxy`: the way to a collector that a relay's own environment names.
 //! - [`rules`]: what is good, a value at a time.
 //! - `collector`, `fleet`: the rules over the messages that operators write.
 //! - `snapshot`: the rules over the whole.
@@ -12,6 +13,7 @@
 mod checked;
 mod collector;
 mod fleet;
+mod proxy;
 pub mod rules;
 mod snapshot;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use self::{
     },
     collector::check_collector,
     fleet::{check_fleet, check_routes},
+    proxy::Proxy,
     snapshot::check,
     violation::Violation,
 };

@@ -19,8 +19,8 @@ pub(crate) use self::bounds::{
 };
 pub use self::{
     bounds::{
-        MAX_SETTINGS_BYTES, at_most, connect_timeout, idle_timeout, listener_connections, port,
-        priority, record_ttl, request_bytes,
+        MAX_SETTINGS_BYTES, at_most, connect_timeout, idle_timeout, listener_connections,
+        max_connection_age, port, priority, record_ttl, request_bytes,
     },
     headers::{key_header, key_prefix},
     hosts::{absolute_dns_name, host, server_name},

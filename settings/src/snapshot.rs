@@ -99,5 +99,6 @@ fn bound(
         collector: collector?,
         max_connections: alone.max_connections?,
         idle_timeout: alone.idle_timeout?,
+        max_connection_age: alone.max_connection_age?,
     })
 }

@@ -171,6 +171,9 @@ fn listeners_are_checked_field_by_field() {
         settings.listeners[0].idle_timeout =
             Some(prost_types::Duration { seconds: 0, nanos: 999_999_999 });
     });
+    wrong("listeners[1].max_connection_age", |settings| {
+        settings.listeners[1].max_connection_age = seconds(59);
+    });
     wrong("listeners", |settings| {
         let more =
             (1..=33).map(|number| listener(&format!("l{number}"), 7000 + number, Takes::Tcp, TCP));

@@ -43,13 +43,15 @@ pub struct Problem {
 }
 
 impl Environment {
-    /// Reads the variables through `lookup`; `terminal` says whether a person reads stderr.
+    /// Reads the variables through `lookup`; `log` is the filter where none is set, and `terminal` says whether a person
+    /// reads stderr.
     pub(crate) fn read(
         lookup: impl Fn(&str) -> Option<String>,
+        log: &str,
         terminal: bool,
     ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader { lookup, problems: Vec::new() };
-        let filter = reader.filter();
+        let filter = reader.filter(log);
         let format = reader.format(terminal);
         let disabled =
             reader.text("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
@@ -79,8 +81,8 @@ impl<L: Fn(&str) -> Option<String>> Reader<L> {
         self.problems.push(Problem { variable, description });
     }
 
-    fn filter(&mut self) -> EnvFilter {
-        let text = self.text("EKIDEN_LOG").unwrap_or_else(|| "info".to_owned());
+    fn filter(&mut self, otherwise: &str) -> EnvFilter {
+        let text = self.text("EKIDEN_LOG").unwrap_or_else(|| otherwise.to_owned());
         EnvFilter::builder().parse(&text).unwrap_or_else(|error| {
             self.problem(
                 "EKIDEN_LOG",
@@ -189,6 +191,7 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<Environment, Vec<Problem>> {
         Environment::read(
             |name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()),
+            "info",
             false,
         )
     }
@@ -202,12 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn the_process_has_a_filter_of_its_own_until_one_is_set() {
+        let filter = |set: Option<&'static str>| {
+            let lookup = |name: &str| set.filter(|_| name == "EKIDEN_LOG").map(ToOwned::to_owned);
+            Environment::read(lookup, "debug", false).unwrap().filter.to_string()
+        };
+        assert_eq!(filter(None), "debug");
+        assert_eq!(filter(Some("")), "debug");
+        assert_eq!(filter(Some("warn")), "warn");
+    }
+
+    #[test]
     fn a_terminal_gets_text_unless_told_otherwise() {
         let terminal = |format: Option<&'static str>| {
             let lookup = |name: &str| {
                 (name == "EKIDEN_LOG_FORMAT").then_some(format).flatten().map(str::to_owned)
             };
-            Environment::read(lookup, true).unwrap().format
+            Environment::read(lookup, "info", true).unwrap().format
         };
         assert_eq!(terminal(None), Format::Text);
         assert_eq!(terminal(Some("json")), Format::Json);

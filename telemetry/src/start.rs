@@ -38,6 +38,8 @@ pub struct Service {
     pub version: &'static str,
     /// What tells it from others of the same name; becomes `service.instance.id`.
     pub instance: String,
+    /// What it logs where `EKIDEN_LOG` says nothing, e.g. `info`.
+    pub log: &'static str,
 }
 
 /// Why telemetry could not start.
@@ -80,7 +82,7 @@ pub struct Telemetry {
 /// [`InitError`]: all wrong variables at once, or a second call.
 pub fn init(service: Service) -> Result<Telemetry, InitError> {
     let environment =
-        Environment::read(|name| std::env::var(name).ok(), io::stderr().is_terminal())
+        Environment::read(|name| std::env::var(name).ok(), service.log, io::stderr().is_terminal())
             .map_err(InitError::Environment)?;
     let (dispatch, telemetry) = assemble(&service, environment, io::stderr)?;
     dispatcher::set_global_default(dispatch).map_err(|_| InitError::AlreadyStarted)?;

@@ -51,15 +51,21 @@ impl Lines {
 }
 
 fn start(variables: &[(&str, &str)]) -> (Dispatch, Telemetry, Lines) {
-    let service =
-        Service { name: "ekiden-test", version: "1.2.3", instance: "instance-1".to_owned() };
+    let service = Service {
+        name: "ekiden-test",
+        version: "1.2.3",
+        instance: "instance-1".to_owned(),
+        log: "info",
+    };
     let lookup =
         |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
     let lines = Lines::default();
     let writer = lines.clone();
     let (dispatch, telemetry) =
-        assemble(&service, Environment::read(lookup, false).unwrap(), move || writer.clone())
-            .unwrap();
+        assemble(&service, Environment::read(lookup, "info", false).unwrap(), move || {
+            writer.clone()
+        })
+        .unwrap();
     (dispatch, telemetry, lines)
 }
 

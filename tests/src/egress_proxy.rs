@@ -1,4 +1,5 @@
-//! An egress proxy: tunnels CONNECT to where a name is served in this world, and nowhere else.
+//! An egress proxy: tunnels CONNECT to where a name is served in this world, and nowhere else. Its tunnels lead from port
+//! 443 alone.
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -43,6 +44,11 @@ impl EgressProxy {
         let mut server = JoinSet::new();
         server.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { address, shared, _server: server })
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns its URL, for `HTTPS_PROXY`.

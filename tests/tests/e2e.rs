@@ -7,6 +7,7 @@ mod e2e {
     mod credentials;
     mod drain;
     mod enrollment;
+    mod environment;
     mod failures;
     mod garbage;
     mod hostile;

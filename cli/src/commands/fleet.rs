@@ -33,7 +33,7 @@ Examples:
   ekidenctl fleet create tokyo --listener name=agents,port=6443,protocol=tcp,collector=us4
   ekidenctl fleet create tokyo \\
     --listener name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=1h \\
-    --listener name=otlp,port=4317,protocol=otlp,collector=honeycomb \\
+    --listener name=otlp,port=4317,protocol=otlp,collector=honeycomb,max-connection-age=30m \\
     --cloud-map-service srv-abc123 --dns-name relay.telemetry.internal --ttl 10s")]
     Create {
         /// Its id: a-z, 0-9 and -, a letter first.
@@ -236,6 +236,9 @@ pub(super) fn listener(listener: &Listener) -> String {
     }
     if let Some(timeout) = &listener.idle_timeout {
         text.push_str(&format!(", idle after {}", duration(timeout)));
+    }
+    if let Some(age) = &listener.max_connection_age {
+        text.push_str(&format!(", old after {}", duration(age)));
     }
     text
 }

@@ -32,7 +32,7 @@ fn tokyo() -> Fleet {
     };
     let paths = shaped(
         "ekidenctl fleet create tokyo \
-         --listener name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=1h \
+         --listener name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=1h,max-connection-age=8h \
          --listener name=otlp,port=4317,protocol=otlp,collector=umbrella/own,max-connections=500 \
          --cloud-map-service srv-abc --dns-name relay.telemetry.internal --ttl 10s --max-connections 20000",
         &mut fleet,

@@ -47,6 +47,7 @@ fn assemble(fleet: &FleetRow, rows: &[CollectorRow]) -> (Settings, Origin) {
     origin.listeners = places;
     for listener in &mut listeners {
         listener.idle_timeout = unless_zero(listener.idle_timeout);
+        listener.max_connection_age = unless_zero(listener.max_connection_age);
     }
     let named: HashSet<_> = listeners.iter().map(|l| l.collector.as_str()).collect();
     let mut collectors: Vec<_> = rows

@@ -61,6 +61,7 @@ fn settings() -> Settings {
         collector: format!("tenants/acme/collectors/{name}"),
         max_connections: 100,
         idle_timeout: seconds(60),
+        max_connection_age: None,
     };
     Settings {
         fleet: "tenants/acme/fleets/tokyo".to_owned(),

@@ -15,6 +15,8 @@ pub enum DialError {
     Refused { address: SocketAddr },
     #[error("{address} cannot be reached: {source}")]
     Unreachable { address: SocketAddr, source: Arc<io::Error> },
+    #[error("the proxy {address} opens no tunnel: {source}")]
+    Proxy { address: SocketAddr, source: Arc<io::Error> },
     #[error("TLS with {address} failed: {source}")]
     Tls { address: SocketAddr, source: Arc<io::Error> },
     #[error("{address} is a listener of this relay: the collector's name leads back here")]
@@ -33,6 +35,7 @@ impl DialError {
             Self::Timeout { .. } | Self::GaveUp { .. } => "dial_timeout",
             Self::Refused { .. } => "dial_refused",
             Self::Unreachable { .. } => "dial_unreachable",
+            Self::Proxy { .. } => "proxy_refused",
             Self::Tls { .. } => "tls",
             Self::Loop { .. } => "loop_detected",
             Self::Exhausted { .. } => "dial_exhausted",
@@ -46,6 +49,7 @@ impl DialError {
             Self::Timeout { .. }
             | Self::Refused { .. }
             | Self::Unreachable { .. }
+            | Self::Proxy { .. }
             | Self::Loop { .. }
             | Self::Exhausted { .. }
             | Self::GaveUp { .. } => "dial",

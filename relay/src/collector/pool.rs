@@ -9,7 +9,7 @@ use std::{
 };
 
 use ekiden_proto::health::v1::CollectorHealth;
-use ekiden_settings::{Collector, Endpoint};
+use ekiden_settings::{Collector, CollectorProtocol, Endpoint, Host, Tls};
 use futures_util::future::join_all;
 use rustls_pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    CollectorCounters, ConnectTimings, DialError, OwnListeners, ProbeOutcome, Stream, Use,
+    CollectorCounters, ConnectTimings, DialError, OwnListeners, ProbeOutcome, Stream, Use, proxy,
     quarantine::Quarantine,
     race::{Won, race},
     tls,
@@ -44,6 +44,7 @@ pub struct CollectorPool {
     resolver: Resolver,
     own_listeners: OwnListeners,
     tls: Option<TlsConnector>,
+    tls_to_proxy: Option<TlsConnector>,
     quarantine: Mutex<Quarantine>,
     counters: Arc<CollectorCounters>,
 }
@@ -74,7 +75,11 @@ impl CollectorPool {
     ) -> Result<Self, rustls::Error> {
         let tls =
             settings.tls.as_ref().map(|tls| tls::connector(tls, settings.protocol)).transpose()?;
-        Ok(Self { settings, resolver, own_listeners, tls, quarantine: Mutex::default(), counters })
+        let to_proxy = settings.proxy.as_ref().and_then(|proxy| proxy.tls.as_ref());
+        let tls_to_proxy =
+            to_proxy.map(|tls| tls::connector(tls, CollectorProtocol::Tcp)).transpose()?;
+        let quarantine = Mutex::default();
+        Ok(Self { settings, resolver, own_listeners, tls, tls_to_proxy, quarantine, counters })
     }
 
     pub fn settings(&self) -> &Arc<Collector> {
@@ -147,7 +152,8 @@ impl CollectorPool {
     ) -> (VecDeque<Candidate<'a>>, Option<DialError>) {
         let resolved = tier.iter().map(|endpoint| async move {
             let begun = Instant::now();
-            let addresses = self.resolver.addresses(&endpoint.host).await;
+            let (host, _) = self.dialled(endpoint);
+            let addresses = self.resolver.addresses(host).await;
             (endpoint, addresses, begun.elapsed())
         });
         let mut candidates = Vec::new();
@@ -155,7 +161,7 @@ impl CollectorPool {
         for (endpoint, addresses, dns) in join_all(resolved).await {
             match addresses {
                 Ok(addresses) => candidates.extend(addresses.into_iter().map(|ip| {
-                    let address = SocketAddr::new(ip, endpoint.port);
+                    let address = SocketAddr::new(ip, self.dialled(endpoint).1);
                     Candidate { endpoint, address, dns }
                 })),
                 Err(error) => last = Some(DialError::Dns(error)),
@@ -176,6 +182,14 @@ impl CollectorPool {
         }
         skipped.append(&mut rest);
         (admitted, last)
+    }
+
+    /// What TCP is opened to: the endpoint, or the proxy that leads to it.
+    fn dialled<'a>(&'a self, endpoint: &'a Endpoint) -> (&'a Host, u16) {
+        match &self.settings.proxy {
+            None => (&endpoint.host, endpoint.port),
+            Some(proxy) => (&proxy.host, proxy.port),
+        }
     }
 
     /// Dials candidates of one priority until one has answered.
@@ -228,7 +242,7 @@ impl CollectorPool {
         }
     }
 
-    /// Adds TLS where the collector wants it; TCP and TLS share the time that an attempt may take.
+    /// Adds the proxy's tunnel, and TLS where the collector wants it; all of it shares the time that an attempt may take.
     async fn finish(
         &self,
         tcp: TcpStream,
@@ -236,22 +250,44 @@ impl CollectorPool {
         took: Duration,
     ) -> Result<Dialled, DialError> {
         let Candidate { endpoint, address, dns } = candidate;
-        let mut timings = ConnectTimings { dns, tcp: took, tls: None };
-        let (Some(connector), Some(tls)) = (&self.tls, &self.settings.tls) else {
-            return Ok(Dialled { stream: Stream::Plain(tcp), endpoint: endpoint.clone(), timings });
-        };
-        let failed = |source| DialError::Tls { address, source: Arc::new(source) };
-        let name = match &tls.server_name {
-            Some(name) => name.clone(),
-            None => ServerName::try_from(endpoint.host.to_string())
-                .map_err(|error| failed(io::Error::other(error)))?,
-        };
-        let begun = Instant::now();
         let after = self.settings.connect_timeout;
-        let shaken = timeout(after.saturating_sub(took), connector.connect(name, tcp)).await;
-        let stream = shaken.map_err(|_| DialError::Timeout { address, after })?.map_err(failed)?;
-        timings.tls = Some(begun.elapsed());
-        Ok(Dialled { stream: Stream::Tls(Box::new(stream)), endpoint: endpoint.clone(), timings })
+        let left = after.saturating_sub(took);
+        match timeout(left, self.secure(tcp, endpoint, address)).await {
+            Ok(secured) => {
+                let (stream, tls) = secured?;
+                let timings = ConnectTimings { dns, tcp: took, tls };
+                Ok(Dialled { stream, endpoint: endpoint.clone(), timings })
+            }
+            Err(_) => Err(DialError::Timeout { address, after }),
+        }
+    }
+
+    /// Gives how long TLS with the collector took, too.
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        endpoint: &Endpoint,
+        address: SocketAddr,
+    ) -> Result<(Stream, Option<Duration>), DialError> {
+        let failed = |source| DialError::Tls { address, source: Arc::new(source) };
+        let mut stream = Stream::Plain(tcp);
+        if let Some(proxy) = &self.settings.proxy {
+            if let (Some(connector), Some(tls)) = (&self.tls_to_proxy, &proxy.tls) {
+                let name = server_name(tls, &proxy.host).map_err(failed)?;
+                stream = encrypt(connector, name, stream).await.map_err(failed)?;
+            }
+            let tunnelled = proxy::tunnel(&mut stream, endpoint, proxy.authorization.as_ref());
+            tunnelled
+                .await
+                .map_err(|source| DialError::Proxy { address, source: Arc::new(source) })?;
+        }
+        let (Some(connector), Some(tls)) = (&self.tls, &self.settings.tls) else {
+            return Ok((stream, None));
+        };
+        let name = server_name(tls, &endpoint.host).map_err(failed)?;
+        let begun = Instant::now();
+        let stream = encrypt(connector, name, stream).await.map_err(failed)?;
+        Ok((stream, Some(begun.elapsed())))
     }
 
     fn failed(&self, address: SocketAddr, error: &DialError) {
@@ -275,6 +311,25 @@ impl std::fmt::Debug for CollectorPool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CollectorPool").field("settings", &self.settings).finish_non_exhaustive()
     }
+}
+
+fn server_name(tls: &Tls, host: &Host) -> io::Result<ServerName<'static>> {
+    match &tls.server_name {
+        Some(name) => Ok(name.clone()),
+        None => ServerName::try_from(host.to_string()).map_err(io::Error::other),
+    }
+}
+
+async fn encrypt(
+    connector: &TlsConnector,
+    name: ServerName<'static>,
+    stream: Stream,
+) -> io::Result<Stream> {
+    Ok(match stream {
+        Stream::Plain(tcp) => Stream::Tls(Box::new(connector.connect(name, tcp).await?)),
+        Stream::Tls(tls) => Stream::TlsInTls(Box::new(connector.connect(name, *tls).await?)),
+        Stream::TlsInTls(_) => return Err(io::Error::other("two layers of TLS are enough")),
+    })
 }
 
 async fn connect(address: SocketAddr) -> Result<TcpStream, DialError> {

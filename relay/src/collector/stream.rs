@@ -1,4 +1,4 @@
-//! A connection to a collector, plain or over TLS.
+//! A connection to a collector: plain, over TLS, or over TLS within the TLS of a proxy.
 
 use std::{
     io,
@@ -19,6 +19,8 @@ pub enum Stream {
     Plain(TcpStream),
     // Boxed: idle plain connections should not pay for what TLS needs.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Through a proxy that is itself reached over TLS.
+    TlsInTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 
 impl Stream {
@@ -27,6 +29,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls) => tls.get_ref().0,
+            Self::TlsInTls(tls) => tls.get_ref().0.get_ref().0,
         }
     }
 
@@ -44,6 +47,10 @@ macro_rules! delegate {
                 $call
             }
             Self::Tls($stream) => {
+                let $stream = Pin::new($stream.as_mut());
+                $call
+            }
+            Self::TlsInTls($stream) => {
                 let $stream = Pin::new($stream.as_mut());
                 $call
             }
@@ -82,6 +89,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::TlsInTls(stream) => stream.is_write_vectored(),
         }
     }
 

@@ -25,6 +25,7 @@ fn pool(endpoints: &[(SocketAddr, u32)]) -> CollectorPool {
         endpoints: endpoints.collect(),
         tls: None,
         key_placement: None,
+        proxy: None,
         connect_timeout: Duration::from_secs(2),
     };
     let resolver = Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();

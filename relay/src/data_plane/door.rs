@@ -17,7 +17,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, running::Service};
-use crate::listener::{CloseCause, socket::is_exhausted, tcp};
+use crate::{
+    listener::{
+        CloseCause,
+        connections::{Place, Told},
+        socket::is_exhausted,
+        tcp,
+    },
+    otlp::OtlpListener,
+};
 
 /// How long accepting rests when the process has no file descriptors left: those waiting wait in the kernel.
 const REST: Duration = Duration::from_millis(250);
@@ -129,7 +137,8 @@ impl Shared {
             return;
         }
         let counted = Counted(Arc::clone(self));
-        let place = route.connections.open(peer, route.settings.protocol, now);
+        let random = rand::random();
+        let place = route.connections.open(peer, route.settings.protocol, now, random);
         // Two tasks apart, so that raw connections do not pay for what HTTP/2 needs.
         match &route.service {
             Service::Tcp(pool) => {
@@ -143,11 +152,8 @@ impl Shared {
             Service::Otlp { listener, drain } => {
                 let (listener, drain) = (Arc::clone(listener), drain.clone());
                 self.tracker.spawn(async move {
-                    let cause = tokio::select! {
-                        cause = place.connection().told() => cause,
-                        cause = listener.serve_connection(stream, peer, drain) => counted.named(cause),
-                    };
-                    place.close(cause);
+                    let cause = serve_otlp(&listener, stream, peer, &drain, &place).await;
+                    place.close(counted.named(cause));
                     drop(counted);
                 });
             }
@@ -158,6 +164,30 @@ impl Shared {
         if self.open.fetch_sub(1, Relaxed) == 1 {
             self.closed.notify_waiters();
         }
+    }
+}
+
+/// Serves a connection until it ends or was told to; asked to go, it finishes its requests.
+async fn serve_otlp(
+    listener: &OtlpListener,
+    stream: TcpStream,
+    peer: SocketAddr,
+    drain: &CancellationToken,
+    place: &Place,
+) -> CloseCause {
+    let drain = drain.child_token();
+    let mut serving = pin!(listener.serve_connection(stream, peer, drain.clone()));
+    let asked = tokio::select! {
+        told = place.connection().told() => match told {
+            Told { cause, politely: true } => cause,
+            Told { cause, politely: false } => return cause,
+        },
+        cause = &mut serving => return cause,
+    };
+    drain.cancel();
+    tokio::select! {
+        cause = place.connection().ordered() => cause,
+        cause = serving => if cause == CloseCause::Drained { asked } else { cause },
     }
 }
 

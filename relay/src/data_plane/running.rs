@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use ekiden_settings::{
     CheckedSettings, Collector, CollectorProtocol, Limits, Listener, Protocol, Violation,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -35,6 +36,8 @@ pub(super) struct Running {
 pub(super) struct Route {
     pub(super) settings: Listener,
     pub(super) connections: Arc<Connections>,
+    /// Raw connections that came to this port under another listener's name.
+    pub(super) inherited: Vec<Arc<Connections>>,
     pub(super) service: Service,
 }
 
@@ -79,7 +82,7 @@ impl Running {
             return Err(violations);
         }
         for (at, listener) in settings.listeners.iter().enumerate() {
-            match next.route(listener, before, shared) {
+            match next.route(listener, before, &settings.listeners, shared) {
                 Some(route) => drop(next.routes.insert(listener.port, route)),
                 None => violations.push(Violation::new(
                     format!("listeners[{at}].collector"),
@@ -104,9 +107,33 @@ impl Running {
         }
     }
 
-    /// How often to look for silent connections: often enough that a timeout is a twentieth too long at most.
+    /// Ends silent connections, asks old ones to go; gives when there will be more to do, none: not for a known time.
+    pub(super) fn tend(&self, now: Instant) -> Option<Instant> {
+        let routes = self.routes.values();
+        let due = routes.flat_map(|Route { settings, connections, inherited, .. }| {
+            let all = std::iter::once(connections).chain(inherited);
+            all.filter_map(|it| it.tend(settings.idle_timeout, settings.max_connection_age, now))
+        });
+        due.min()
+    }
+
+    /// The connections of listeners that let connections go, with the time that each was opened, and its id.
+    pub(super) fn settled(&self) -> Vec<(Instant, u64, Arc<Connections>)> {
+        let letting_go =
+            self.routes.values().filter(|route| route.settings.max_connection_age.is_some());
+        let settled = letting_go.flat_map(Route::all_connections).flat_map(|connections| {
+            let named = |(opened, id)| (opened, id, Arc::clone(connections));
+            connections.settled().into_iter().map(named)
+        });
+        settled.collect()
+    }
+
+    /// How often to look at connections: often enough that a timeout is a twentieth too long at most.
     pub(super) fn look_every(&self) -> Duration {
-        let shortest = self.routes.values().map(|route| route.settings.idle_timeout).min();
+        let timeouts = self.routes.values().flat_map(|route| {
+            [Some(route.settings.idle_timeout), route.settings.max_connection_age]
+        });
+        let shortest = timeouts.flatten().min();
         (shortest.unwrap_or(Duration::MAX) / 20)
             .clamp(Duration::from_millis(100), Duration::from_secs(10))
     }
@@ -151,7 +178,31 @@ impl Running {
         self.pools.insert(name.clone(), pool);
     }
 
-    fn route(&self, listener: &Listener, before: &Self, shared: &Arc<Shared>) -> Option<Route> {
+    /// Raw connections that stay with a listener, though it did not accept them under its name: its port's, where the
+    /// listener that had it is gone.
+    fn left_at(
+        &self,
+        listener: &Listener,
+        all: &[Listener],
+        same_name: Option<&Route>,
+    ) -> Vec<Arc<Connections>> {
+        let stays = |name: &str| all.iter().any(|listener| listener.name == name);
+        let at_port = self.routes.get(&listener.port).filter(|route| {
+            !stays(&route.settings.name)
+                && (route.settings.protocol, listener.protocol) == (Protocol::Tcp, Protocol::Tcp)
+        });
+        let own = same_name.into_iter().flat_map(|route| &route.inherited);
+        let left = at_port.into_iter().flat_map(Route::all_connections);
+        own.chain(left).filter(|connections| !connections.is_empty()).cloned().collect()
+    }
+
+    fn route(
+        &self,
+        listener: &Listener,
+        before: &Self,
+        all: &[Listener],
+        shared: &Arc<Shared>,
+    ) -> Option<Route> {
         let same_name = before.routes.values().find(|route| route.settings.name == listener.name);
         let connections = match same_name {
             Some(route) => Arc::clone(&route.connections),
@@ -180,7 +231,15 @@ impl Running {
                 },
             },
         };
-        Some(Route { settings: listener.clone(), connections, service })
+        let inherited = before.left_at(listener, all, same_name);
+        Some(Route { settings: listener.clone(), connections, inherited, service })
+    }
+}
+
+impl Route {
+    /// All that the listener answers for.
+    pub(super) fn all_connections(&self) -> impl Iterator<Item = &Arc<Connections>> {
+        std::iter::once(&self.connections).chain(&self.inherited)
     }
 }
 

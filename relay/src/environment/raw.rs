@@ -2,6 +2,8 @@
 use clap::{Args, Parser, Subcommand};
 use secrecy::SecretString;
 
+use super::vendor;
+
 const AFTER_HELP: &str = "\
 Also read from the environment:
   EKIDEN_ENROLLMENT_TOKEN        the enrollment token's text, `ekr_…` (no flag: arguments are seen by everyone)
@@ -13,6 +15,25 @@ Also read from the environment:
   TOKIO_WORKER_THREADS           threads to work with, at most as many as there are processors
 
 Everything else comes from the control plane and may change while the relay runs.
+
+Until the control plane was heard, or where there is none, a relay heeds the variables of the
+vendor's container, if COLLECTOR is set; ACCESS_KEY and TAGS have no effect:
+  COLLECTOR, COLLECTOR_PORT      where bytes are passed on to, over TLS; port 6443
+  CHECK_CERTIFICATE              `false` takes any certificate
+  COLLECTOR_CA_CERTIFICATE       PEM file to trust instead of the machine's roots
+  COLLECTOR_CA_CERTIFICATE_VALUE its content in Base64 (_TYPE `base64`), its name in _PATH
+  ADDITIONAL_CONF                YAML: `agentino_port` to listen on (6667), `http_proxy`, and
+                                 `log.console_priority`
+  PROXY_HOST, PROXY_PORT         an HTTP proxy toward the collector
+  PROXY_USER, PROXY_PASSWORD     its credentials
+  PROXY_SSL                      `true` reaches it over TLS
+  PROXY_SSL_VERIFY_CERTIFICATE   `false` takes any certificate of it
+  PROXY_CA_CERTIFICATE           PEM file to trust for it
+  HTTP_PROXY_CA_CERTIFICATE_VALUE  its content in Base64 (_TYPE `base64`), its name in _PATH
+  EKIDEN_CLOUD_MAP_SERVICE_ID    the AWS Cloud Map service to register in, and with it
+  EKIDEN_CLOUD_MAP_DNS_NAME      what workloads resolve
+  EKIDEN_CLOUD_MAP_TTL           seconds that they keep it (10)
+
 Exit codes: 0 stopped when asked to, 1 failed, 64 wrong settings.";
 
 #[derive(Debug, Parser)]
@@ -108,6 +129,7 @@ pub(super) struct Beside {
     pub(super) control_plane_ca_pem: Option<String>,
     pub(super) ecs_metadata: Option<String>,
     pub(super) worker_threads: Option<String>,
+    pub(super) vendor: vendor::Variables,
 }
 
 impl Beside {
@@ -118,6 +140,11 @@ impl Beside {
             control_plane_ca_pem: variable("EKIDEN_CONTROL_PLANE_CA_PEM"),
             ecs_metadata: variable("ECS_CONTAINER_METADATA_URI_V4"),
             worker_threads: variable("TOKIO_WORKER_THREADS"),
+            vendor: vendor::Variables::from(
+                std::env::vars_os().filter_map(|(name, value)| {
+                    name.into_string().ok().zip(value.into_string().ok())
+                }),
+            ),
         }
     }
 }

@@ -21,9 +21,10 @@ pub(super) fn text(value: &Option<String>) -> Option<&str> {
     value.as_deref().map(str::trim).filter(|value| !value.is_empty())
 }
 
-pub(super) fn control_plane(value: Option<&str>) -> Result<ControlPlane, String> {
-    const SHAPE: &str = "use `https://host:port`, or `srv:_name._tcp.domain`";
-    let value = value.ok_or_else(|| format!("it is needed: {SHAPE}"))?;
+pub(super) const CONTROL_PLANE_SHAPE: &str = "use `https://host:port`, or `srv:_name._tcp.domain`";
+
+pub(super) fn control_plane(value: &str) -> Result<ControlPlane, String> {
+    const SHAPE: &str = CONTROL_PLANE_SHAPE;
     if let Some(name) = value.strip_prefix("srv:") {
         let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
         let marked = labels.len() > 2 && labels.iter().take(2).all(|label| label.starts_with('_'));

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use crate::{
     clock::to_timestamp,
     collector::Keys,
+    health::Told,
     registry::membership::Registration,
     session::{View, standing::Running},
 };
@@ -35,6 +36,7 @@ pub(super) struct Facts {
     pub(super) registration: Registration,
     pub(super) session: View,
     pub(super) enrollment: String,
+    pub(super) told: Told,
     pub(super) certificate_ends: Option<OffsetDateTime>,
     pub(super) renew_at: Option<OffsetDateTime>,
     pub(super) process: ProcessHealth,
@@ -90,6 +92,7 @@ pub(super) fn assess(facts: &Facts, memory: &mut Memory) -> Assessment {
     let mut findings = Vec::new();
     let delivers = delivery(facts, &mut findings);
     control_plane(facts, &mut findings);
+    environment(facts, &mut findings);
     registration(facts, &mut findings);
     machine(facts, &mut findings);
 
@@ -206,7 +209,7 @@ fn control_plane(facts: &Facts, findings: &mut Vec<Finding>) {
         );
         find("CONTROL_PLANE_UNREACHABLE", Severity::Warning, message);
     }
-    if facts.settings.is_some() && session.opened == 0 {
+    if facts.settings.is_some() && !facts.runs_environment() && session.opened == 0 {
         let message = format!(
             "Revision {} runs, as it was saved; the control plane was not heard yet.",
             facts.running.revision
@@ -247,6 +250,32 @@ fn control_plane(facts: &Facts, findings: &mut Vec<Finding>) {
             format!("The clock is {seconds} s ahead of the control plane's. Set it right."),
         );
     }
+}
+
+/// Says what runs of the environment, and what of it has no effect, until the control plane's settings run.
+fn environment(facts: &Facts, findings: &mut Vec<Finding>) {
+    let runs = facts.runs_environment();
+    if !runs && facts.settings.is_some() {
+        return;
+    }
+    if runs {
+        let until = match facts.told.control_plane {
+            true => "until the control plane was heard",
+            false => "and there is no control plane",
+        };
+        findings.push(Finding {
+            reason: "SETTINGS_FROM_ENVIRONMENT",
+            severity: Severity::Info,
+            subject: String::new(),
+            message: format!("The relay runs what its environment variables say, {until}."),
+        });
+    }
+    findings.extend(facts.told.notices.iter().map(|notice| Finding {
+        reason: "VARIABLE_WITHOUT_EFFECT",
+        severity: if notice.serious { Severity::Warning } else { Severity::Info },
+        subject: notice.name.clone(),
+        message: format!("{}: {}.", notice.name, notice.description),
+    }));
 }
 
 fn registration(facts: &Facts, findings: &mut Vec<Finding>) {
@@ -295,6 +324,14 @@ fn machine(facts: &Facts, findings: &mut Vec<Finding>) {
             subject: String::new(),
             message,
         });
+    }
+}
+
+impl Facts {
+    /// Whether the settings that run are those of the environment.
+    fn runs_environment(&self) -> bool {
+        let both = self.settings.as_ref().zip(self.told.bootstrap.as_ref());
+        both.is_some_and(|(runs, told)| Arc::ptr_eq(runs, told))
     }
 }
 

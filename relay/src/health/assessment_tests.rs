@@ -3,6 +3,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::{
+    environment::Notice,
     registry::membership::ServiceState,
     session::{Parameters, standing::Attempt},
     test_settings::{COLLECTOR, checked, registered_in, settings},
@@ -31,6 +32,7 @@ fn well() -> Facts {
         registration: Registration::default(),
         session: View { parameters: Some(parameters), opened: 1, ..View::default() },
         enrollment: String::new(),
+        told: Told { control_plane: true, bootstrap: None, notices: [].into() },
         certificate_ends: Some(datetime!(2026-11-23 11:00 UTC)),
         renew_at: Some(datetime!(2026-11-23 10:30 UTC)),
         process: ProcessHealth { open_files: 20, ..ProcessHealth::default() },
@@ -204,4 +206,51 @@ fn a_relay_waits_for_its_first_keys_but_serves_its_other_listeners_without_them(
     facts.session = View { failures: 5, ..View::default() };
     let assessment = assess(&facts, &mut Memory::default());
     assert_eq!((assessment.delivers, assessment.phase), (true, RelayPhase::Degraded));
+}
+
+fn notice(name: &str, serious: bool) -> Notice {
+    Notice { name: name.to_owned(), description: "nobody wants it".to_owned(), serious }
+}
+
+/// A relay without a control plane that was heard, which serves what its environment says.
+fn from_environment(notices: &[Notice]) -> Facts {
+    let mut facts = well();
+    facts.session = View::default();
+    (facts.certificate_ends, facts.renew_at) = (None, None);
+    facts.running = Running::default();
+    let bootstrap = facts.settings.clone();
+    facts.told = Told { control_plane: false, bootstrap, notices: notices.into() };
+    facts
+}
+
+#[test]
+fn settings_of_the_environment_serve_and_are_told_of() {
+    let (phase, reasons) = judged(&from_environment(&[]));
+    assert_eq!(
+        (phase, reasons),
+        (RelayPhase::Serving, vec!["SETTINGS_FROM_ENVIRONMENT".to_owned()])
+    );
+}
+
+#[test]
+fn each_variable_without_effect_is_named_once_and_slight_ones_do_no_harm() {
+    let facts = from_environment(&[notice("TAGS", false), notice("ACCESS_KEY", false)]);
+    let assessment = assess(&facts, &mut Memory::default());
+    assert!(assessment.ready && assessment.phase == RelayPhase::Serving);
+    for name in ["TAGS", "ACCESS_KEY"] {
+        let naming = assessment.conditions.iter().filter(|it| it.message.starts_with(name));
+        assert_eq!(naming.count(), 1, "{name}: {:?}", assessment.conditions);
+    }
+    let facts = from_environment(&[notice("PROXY_COLOUR", true)]);
+    let assessment = assess(&facts, &mut Memory::default());
+    assert!(assessment.ready, "it serves all the same");
+    assert_eq!(assessment.phase, RelayPhase::Degraded);
+}
+
+#[test]
+fn nothing_is_said_of_the_environment_once_the_control_planes_settings_run() {
+    let mut facts = from_environment(&[notice("PROXY_COLOUR", true)]);
+    facts.session = well().session;
+    facts.settings = well().settings;
+    assert_eq!(judged(&facts), (RelayPhase::Serving, vec![]));
 }

@@ -26,6 +26,8 @@ pub enum CloseCause {
     DialRefused,
     /// The collector's machine cannot be reached.
     DialUnreachable,
+    /// The proxy on the way to the collector opened no tunnel.
+    ProxyRefused,
     /// The relay had no socket left to reach the collector.
     DialExhausted,
     /// TLS with the collector failed; its certificate, mostly.
@@ -34,6 +36,10 @@ pub enum CloseCause {
     LoopDetected,
     /// No byte either way for the listener's idle timeout.
     IdleTimeout,
+    /// The connection was older than its listener lets connections grow.
+    MaxAge,
+    /// The connection was picked to go to a relay that has fewer.
+    Shed,
     /// The listener held as many connections as it may.
     LimitListener,
     /// The relay held as many connections as it may.
@@ -56,7 +62,7 @@ pub enum Side {
 
 impl CloseCause {
     /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::WorkloadClosed,
         Self::WorkloadReset,
         Self::ProtocolError,
@@ -67,10 +73,13 @@ impl CloseCause {
         Self::DialTimeout,
         Self::DialRefused,
         Self::DialUnreachable,
+        Self::ProxyRefused,
         Self::DialExhausted,
         Self::Tls,
         Self::LoopDetected,
         Self::IdleTimeout,
+        Self::MaxAge,
+        Self::Shed,
         Self::LimitListener,
         Self::LimitRelay,
         Self::SettingsRemoved,
@@ -91,10 +100,13 @@ impl CloseCause {
             Self::DialTimeout => "dial_timeout",
             Self::DialRefused => "dial_refused",
             Self::DialUnreachable => "dial_unreachable",
+            Self::ProxyRefused => "proxy_refused",
             Self::DialExhausted => "dial_exhausted",
             Self::Tls => "tls",
             Self::LoopDetected => "loop_detected",
             Self::IdleTimeout => "idle_timeout",
+            Self::MaxAge => "max_age",
+            Self::Shed => "shed",
             Self::LimitListener => "limit_listener",
             Self::LimitRelay => "limit_relay",
             Self::SettingsRemoved => "settings_removed",
@@ -114,10 +126,13 @@ impl CloseCause {
             | Self::DialTimeout
             | Self::DialRefused
             | Self::DialUnreachable
+            | Self::ProxyRefused
             | Self::Tls => Side::Collector,
             Self::DialExhausted
             | Self::LoopDetected
             | Self::IdleTimeout
+            | Self::MaxAge
+            | Self::Shed
             | Self::LimitListener
             | Self::LimitRelay
             | Self::SettingsRemoved
@@ -150,6 +165,7 @@ impl From<&DialError> for CloseCause {
             DialError::Timeout { .. } | DialError::GaveUp { .. } => Self::DialTimeout,
             DialError::Refused { .. } => Self::DialRefused,
             DialError::Unreachable { .. } => Self::DialUnreachable,
+            DialError::Proxy { .. } => Self::ProxyRefused,
             DialError::Exhausted { .. } => Self::DialExhausted,
             DialError::Tls { .. } => Self::Tls,
             DialError::Loop { .. } => Self::LoopDetected,

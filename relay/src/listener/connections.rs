@@ -1,23 +1,27 @@
-//! The open connections of one listener: counted, watched for silence, and told when to end.
+//! The open connections of one listener: counted, watched for silence and age, and told when to end.
+//!
+//! `connection`: one of them. `stay`: how long it may stay.
+
+mod connection;
+mod stay;
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ekiden_settings::Protocol;
-use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+pub(crate) use self::connection::{Connection, Told};
+use self::stay::{Due, Stay};
 use super::CloseCause;
 use crate::counters::ListenerCounters;
+
+/// How soon to look again at a connection whose time is over and that is not quiet; no look is sooner.
+pub(crate) const SOON: Duration = Duration::from_millis(250);
 
 /// The open connections of the listener called `name`; they outlive changes of its settings.
 #[derive(Debug)]
@@ -39,21 +43,7 @@ struct Slot {
     connection: Arc<Connection>,
     bytes: u64,
     active: Instant,
-}
-
-/// One workload's connection.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    peer: SocketAddr,
-    protocol: Protocol,
-    opened: Instant,
-    received: AtomicU64,
-    sent: AtomicU64,
-    /// Whether bytes can flow; before, the collector is being dialled.
-    flowing: AtomicBool,
-    /// A cause's number and one, once the connection was told to end.
-    told: AtomicU8,
-    waker: AtomicWaker,
+    stay: Stay,
 }
 
 /// A connection's place among the open ones; given back when dropped.
@@ -74,28 +64,27 @@ impl Connections {
         &self.counters
     }
 
-    /// Takes in a connection.
+    /// Whether none is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots().open.is_empty()
+    }
+
+    /// Takes in a connection; `random` is uniform in `[0, 1)`.
     pub(crate) fn open(
         self: &Arc<Self>,
         peer: SocketAddr,
         protocol: Protocol,
         now: Instant,
+        random: f64,
     ) -> Place {
-        let connection = Arc::new(Connection {
-            peer,
-            protocol,
-            opened: now,
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            flowing: AtomicBool::new(false),
-            told: AtomicU8::new(0),
-            waker: AtomicWaker::new(),
-        });
+        let connection = Arc::new(Connection::new(peer, protocol, now));
         self.counters.opened(peer.ip(), now);
+        let stay = Stay::begin(now, random);
+        let slot = Slot { connection: Arc::clone(&connection), bytes: 0, active: now, stay };
         let mut slots = self.slots();
         let id = slots.next;
         slots.next += 1;
-        slots.open.insert(id, Slot { connection: Arc::clone(&connection), bytes: 0, active: now });
+        slots.open.insert(id, slot);
         drop(slots);
         Place { of: Arc::clone(self), connection, id, cause: CloseCause::Internal }
     }
@@ -121,7 +110,7 @@ impl Connections {
             .open
             .values_mut()
             .filter(|slot| slot.connection.protocol == Protocol::Tcp)
-            .filter(|slot| slot.connection.told.load(Relaxed) == 0)
+            .filter(|slot| !slot.connection.was_ordered())
             .collect();
         for slot in &mut raw {
             slot.look(now);
@@ -132,18 +121,35 @@ impl Connections {
         }
     }
 
-    /// Tells raw connections to end through which nothing came for `timeout`.
+    /// Tells raw connections to end through which nothing came for `idle_timeout`, and asks those to go that are older
+    /// than `max_age` or were picked; gives when there will be something to do, none: not for a known time.
     ///
     /// Silence is found by looking at byte counts from time to time, so that bytes in flight pay nothing for it.
-    pub(crate) fn end_idle(&self, timeout: Duration, now: Instant) {
+    pub(crate) fn tend(
+        &self,
+        idle_timeout: Duration,
+        max_age: Option<Duration>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
         for slot in self.slots().open.values_mut() {
-            slot.look(now);
-            let connection = &slot.connection;
-            if connection.protocol == Protocol::Tcp
-                && now.saturating_duration_since(slot.active) >= timeout
-            {
-                connection.tell(CloseCause::IdleTimeout);
-            }
+            let again = slot.tend(idle_timeout, max_age, now);
+            next = again.map(|again| next.map_or(again, |next| next.min(again))).or(next);
+        }
+        next
+    }
+
+    /// The connections that may be picked to go, with the time that each was opened.
+    pub(crate) fn settled(&self) -> Vec<(Instant, u64)> {
+        let slots = self.slots();
+        let settled = slots.open.iter().filter(|(_, slot)| slot.carries() && !slot.stay.leaves());
+        settled.map(|(id, slot)| (slot.stay.opened(), *id)).collect()
+    }
+
+    /// Picks a connection to go then, if it is still open and its listener lets connections go at all.
+    pub(crate) fn shed(&self, id: u64, at: Instant) {
+        if let Some(slot) = self.slots().open.get_mut(&id) {
+            slot.stay.shed(at);
         }
     }
 
@@ -162,53 +168,46 @@ impl Connections {
 impl Slot {
     /// Notes whether bytes came since the last look.
     fn look(&mut self, now: Instant) {
+        let (received, sent) = self.connection.bytes();
+        if received + sent != self.bytes || !self.carries() {
+            (self.bytes, self.active) = (received + sent, now);
+        }
+    }
+
+    /// Whether the connection has come through to its collector.
+    fn carries(&self) -> bool {
+        self.connection.protocol == Protocol::Otlp || self.connection.flowing()
+    }
+
+    fn tend(
+        &mut self,
+        idle_timeout: Duration,
+        max_age: Option<Duration>,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.look(now);
         let connection = &self.connection;
-        let bytes = connection.received.load(Relaxed) + connection.sent.load(Relaxed);
-        if bytes != self.bytes || !connection.flowing.load(Relaxed) {
-            (self.bytes, self.active) = (bytes, now);
+        let silent_for = now.saturating_duration_since(self.active);
+        let raw = connection.protocol == Protocol::Tcp;
+        if raw && silent_for >= idle_timeout && !self.stay.was_asked() {
+            connection.tell(CloseCause::IdleTimeout);
+            return None;
         }
-    }
-}
-
-impl Connection {
-    /// Counts bytes from the workload.
-    pub(crate) fn received(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Relaxed);
-    }
-
-    /// Counts bytes to the workload.
-    pub(crate) fn sent(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Relaxed);
-    }
-
-    /// Notes that the collector is there: from now on silence counts.
-    pub(crate) fn flows(&self) {
-        self.flowing.store(true, Relaxed);
-    }
-
-    /// Ready once the connection was told to end.
-    pub(crate) fn poll_told(&self, context: &mut Context<'_>) -> Poll<CloseCause> {
-        self.waker.register(context.waker());
-        match self
-            .told
-            .load(Relaxed)
-            .checked_sub(1)
-            .and_then(|number| CloseCause::ALL.get(usize::from(number)))
-        {
-            Some(cause) => Poll::Ready(*cause),
-            None => Poll::Pending,
+        if !self.carries() {
+            return None;
         }
-    }
-
-    /// Waits until the connection was told to end.
-    pub(crate) async fn told(&self) -> CloseCause {
-        poll_fn(|context| self.poll_told(context)).await
-    }
-
-    /// Tells the connection to end; the first cause stays.
-    fn tell(&self, cause: CloseCause) {
-        if self.told.compare_exchange(0, cause as u8 + 1, Relaxed, Relaxed).is_ok() {
-            self.waker.wake();
+        match self.stay.due(connection.protocol, max_age, silent_for, now) {
+            Due::Later(at) => at,
+            Due::Soon => Some(now + SOON),
+            Due::Ask(cause) => {
+                connection.ask(cause);
+                self.stay.asked(now, cause);
+                None
+            }
+            Due::End(cause) => {
+                connection.tell(cause);
+                None
+            }
         }
     }
 }
@@ -231,14 +230,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let connection = &self.connection;
+        let (received_bytes, sent_bytes) = connection.bytes();
         self.of.counters.closed(self.cause);
         tracing::debug!(
             listener = self.of.name,
             network.peer.address = %connection.peer,
             cause = self.cause.kind(),
             side = self.cause.side().name(),
-            received_bytes = connection.received.load(Relaxed),
-            sent_bytes = connection.sent.load(Relaxed),
+            received_bytes,
+            sent_bytes,
             duration_ms = connection.opened.elapsed().as_millis() as u64,
             "a connection ended"
         );

@@ -21,7 +21,7 @@ pub(crate) async fn serve(workload: TcpStream, pool: &CollectorPool, place: &Pla
     // Boxed, so that the memory that dialling needs is given back while bytes flow.
     let dialled = Box::pin(async {
         tokio::select! {
-            cause = place.connection().told() => Err(cause),
+            told = place.connection().told() => Err(told.cause),
             dialled = pool.dial() => dialled.map_err(|error: DialError| CloseCause::from(&error)),
         }
     });

@@ -81,6 +81,17 @@ pub fn idle_timeout(given: Option<&prost_types::Duration>) -> Result<Duration, S
     })
 }
 
+/// Reads how old a connection may grow: 60 s to 30 days, 0 or nothing for no limit.
+pub fn max_connection_age(
+    given: Option<&prost_types::Duration>,
+) -> Result<Option<Duration>, String> {
+    let range = Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60);
+    given
+        .filter(is_set)
+        .map(|given| duration(given, range, "60 s to 30 days; 0 or nothing means no limit"))
+        .transpose()
+}
+
 /// Reads the TTL of DNS records: whole seconds, 1 to 300, nothing for the default.
 pub fn record_ttl(given: Option<&prost_types::Duration>) -> Result<Duration, String> {
     const ALLOWED: &str = "whole seconds, 1 to 300; nothing means 10 s";
@@ -145,6 +156,17 @@ mod tests {
         assert_eq!((record_ttl(None), ttl(300, 0)), (Ok(TTL), Ok(Duration::from_secs(300))));
         for (seconds, nanos) in [(0, 0), (301, 0), (1, 500_000_000), (-1, 0)] {
             assert!(ttl(seconds, nanos).is_err(), "{seconds} s, {nanos} ns");
+        }
+    }
+
+    #[test]
+    fn connections_grow_old_unless_a_minute_or_more_is_set() {
+        let age = |seconds, nanos| max_connection_age(given(seconds, nanos).as_ref());
+        assert_eq!((max_connection_age(None), age(0, 0)), (Ok(None), Ok(None)));
+        assert_eq!(age(60, 0), Ok(Some(Duration::from_secs(60))));
+        assert_eq!(age(30 * 86_400, 0), Ok(Some(Duration::from_secs(30 * 86_400))));
+        for (seconds, nanos) in [(59, 999_999_999), (30 * 86_400, 1), (-60, 0), (0, 1)] {
+            assert!(age(seconds, nanos).is_err(), "{seconds} s, {nanos} ns");
         }
     }
 

@@ -80,10 +80,10 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts one; it is not waited for.
-    pub fn start(
+    /// Starts one; it is not waited for. Without a control plane it has what its variables say.
+    pub fn start<'a>(
         world: &World,
-        control_plane: &RelayPort,
+        control_plane: impl Into<Option<&'a RelayPort>>,
         options: RelayOptions,
     ) -> anyhow::Result<Self> {
         let address = world.loopback.next();
@@ -95,9 +95,6 @@ impl Relay {
         let mut variables = world.telemetry_variables();
         variables.extend(world.aws_variables());
         let own = [
-            ("EKIDEN_CONTROL_PLANE", control_plane.url.clone()),
-            ("EKIDEN_CONTROL_PLANE_CA", control_plane.ca.display().to_string()),
-            ("EKIDEN_ENROLLMENT_TOKEN", options.token.clone()),
             ("EKIDEN_STATE_DIR", state.display().to_string()),
             ("EKIDEN_HTTP_LISTEN", format!("{address}:0")),
             ("EKIDEN_LISTEN_ADDRESS", address.to_string()),
@@ -106,6 +103,14 @@ impl Relay {
             ("ECS_CONTAINER_METADATA_URI_V4", metadata),
         ];
         variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        if let Some(RelayPort { url, ca }) = control_plane.into() {
+            let how = [
+                ("EKIDEN_CONTROL_PLANE", url.clone()),
+                ("EKIDEN_CONTROL_PLANE_CA", ca.display().to_string()),
+                ("EKIDEN_ENROLLMENT_TOKEN", options.token.clone()),
+            ];
+            variables.extend(how.map(|(name, value)| (name.to_owned(), value)));
+        }
         variables.extend(options.variables);
         let folder = world.folder().to_owned();
         let process = spawn(&folder, &options.name, &variables)?;

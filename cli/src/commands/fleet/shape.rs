@@ -14,7 +14,7 @@ use crate::{
 /// What a fleet is to be; what is not given stays as it is.
 #[derive(Debug, Default, Args)]
 pub struct Shape {
-    /// `name=NAME,port=PORT,protocol=tcp|otlp,collector=NAME`, and where wanted `max-connections=N`, `idle-timeout=TIME`. May be given several times; replaces the listener of the same name.
+    /// `name=NAME,port=PORT,protocol=tcp|otlp,collector=NAME`, and where wanted `max-connections=N`, `idle-timeout=TIME`, `max-connection-age=TIME`. May be given several times; replaces the listener of the same name.
     #[arg(long, value_name = "LISTENER")]
     listener: Vec<ListenerValue>,
     /// Id of the AWS Cloud Map service that relays register in, `srv-…`.
@@ -135,6 +135,7 @@ fn listener(value: &ListenerValue, names: &Defaults) -> Result<Listener, Failure
         collector: names.resolve(Kind::Collector, &value.collector, None)?,
         max_connections: value.max_connections,
         idle_timeout: value.idle_timeout.map(Period::to_proto),
+        max_connection_age: value.max_connection_age.map(Period::to_proto),
     })
 }
 

@@ -90,6 +90,7 @@ fn the_same_rows_in_any_order_give_the_same_bytes() {
     let (mut turned, mut others) = rows();
     turned.spec.listeners.reverse();
     turned.spec.listeners[0].idle_timeout = Some(Duration::default());
+    turned.spec.listeners[0].max_connection_age = Some(Duration::default());
     others.reverse();
     others[1].spec.endpoints.reverse();
     others[1].spec.connect_timeout = Some(Duration::default());

@@ -170,6 +170,42 @@ async fn a_listener_that_moves_to_another_port_keeps_its_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_port_under_another_name_keeps_its_connections_until_the_port_is_gone() {
+    let mut vendor = Vendor::start().await;
+    let collector = vendor.as_collector("vendor");
+    let relay = Relay::running(&[listener("environment", 6667, &collector)]).await;
+    let counters = relay.counters("environment");
+    let mut workload = relay.connect(6667).await;
+    let mut at_collector = vendor.accept().await;
+    for name in ["fleet", "fleet-renamed"] {
+        relay.apply(&[listener(name, 6667, &collector)]).await.unwrap();
+        sleep(Duration::from_secs(31)).await;
+        says(&mut workload, b"undisturbed", &mut at_collector).await;
+        says(&mut relay.connect(6667).await, b"new", &mut vendor.accept().await).await;
+    }
+    let idle = Duration::from_secs(20);
+    let strict = Listener { idle_timeout: idle, ..listener("fleet-renamed", 6667, &collector) };
+    relay.apply(std::slice::from_ref(&strict)).await.unwrap();
+    hears_the_end(&mut workload).await;
+    relay.apply(&[]).await.unwrap();
+    until(|| counters.open() == 0).await;
+    assert_eq!(counters.count_of(CloseCause::IdleTimeout), 1, "it follows its port's settings");
+
+    relay.apply(&[listener("environment", 6667, &collector)]).await.unwrap();
+    let mut workload = relay.connect(6667).await;
+    let mut at_collector = vendor.accept().await;
+    relay.apply(&[listener("fleet", 6667, &collector)]).await.unwrap();
+    says(&mut workload, b"undisturbed", &mut at_collector).await;
+    relay.apply(&[]).await.unwrap();
+    let gone = Instant::now();
+    sleep(Duration::from_secs(29)).await;
+    says(&mut workload, b"still talking", &mut at_collector).await;
+    hears_the_end(&mut workload).await;
+    assert_eq!(gone.elapsed().as_secs(), 30);
+    until(|| counters.count_of(CloseCause::SettingsRemoved) == 1).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn leaving_waits_for_connections_and_ends_the_rest_at_the_deadline() {
     let mut vendor = Vendor::start().await;
     let relay = Relay::running(&[listener("tcp", 6443, &vendor.as_collector("vendor"))]).await;

@@ -83,7 +83,7 @@ pub(super) fn otlp(address: SocketAddr) -> Listener {
     Listener { protocol: Protocol::Otlp, ..listener("otlp", 4317, &Arc::new(collector)) }
 }
 
-fn key(secret_version: u64, value: &str) -> Arc<Keys> {
+pub(super) fn key(secret_version: u64, value: &str) -> Arc<Keys> {
     let key = KeyMaterial {
         access_key: KEY.to_owned(),
         version: secret_version,

@@ -200,7 +200,7 @@ async fn a_name_that_leads_back_to_the_relay_is_refused() {
 }
 
 /// A certificate for `vendor.example` from a CA of its own, and that CA.
-fn certificate() -> (TlsAcceptor, rustls::RootCertStore) {
+pub(super) fn certificate() -> (TlsAcceptor, rustls::RootCertStore) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -162,6 +162,11 @@ impl Vendor {
         soon(self.connections.recv()).await.unwrap()
     }
 
+    /// Connections that came and were not accepted yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.connections.len()
+    }
+
     pub(super) fn as_collector(&self, name: &str) -> Arc<Collector> {
         Arc::new(collector(name, self.address))
     }
@@ -178,6 +183,7 @@ pub(super) fn collector(name: &str, address: SocketAddr) -> Collector {
         }],
         tls: None,
         key_placement: None,
+        proxy: None,
         connect_timeout: Duration::from_secs(2),
     }
 }
@@ -204,6 +210,7 @@ pub(super) fn listener(name: &str, port: u16, collector: &Arc<Collector>) -> Lis
         collector: Arc::clone(collector),
         max_connections: 100,
         idle_timeout: Duration::from_secs(3600),
+        max_connection_age: None,
     }
 }
 

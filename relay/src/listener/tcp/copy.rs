@@ -8,7 +8,10 @@ use std::{
 use super::way::{Broken, End, Way};
 use crate::{
     collector::Stream,
-    listener::{CloseCause, connections::Place},
+    listener::{
+        CloseCause,
+        connections::{Place, Told},
+    },
 };
 
 /// Which side a way comes from.
@@ -24,32 +27,39 @@ struct Copy<'a> {
     up: Way,
     down: Way,
     place: &'a Place,
+    /// Why it was asked to go: nothing more is said to the workload, which may finish.
+    parting: Option<CloseCause>,
     /// Why the connection will have ended: the first side to say its last byte.
     first: Option<(Side, CloseCause)>,
 }
 
-/// Passes bytes both ways until both sides have ended, one breaks, or the connection is told to end.
+/// Passes bytes both ways until both sides have ended, one breaks, or the connection is told to end. Asked to, it says
+/// the last byte to the workload, passes on what that still says, and ends when both sides have.
 pub(super) async fn copy(workload: Stream, collector: Stream, place: &Place) -> CloseCause {
-    let mut copy =
-        Copy { workload, collector, up: Way::default(), down: Way::default(), place, first: None };
+    let (up, down) = (Way::default(), Way::default());
+    let mut copy = Copy { workload, collector, up, down, place, parting: None, first: None };
     poll_fn(|context| copy.poll(context)).await
 }
 
 impl Copy<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<CloseCause> {
-        if let Poll::Ready(cause) = self.place.connection().poll_told(context) {
-            return Poll::Ready(cause);
+        match self.place.connection().poll_told(context) {
+            Poll::Ready(Told { cause, politely: true }) => self.parting = Some(cause),
+            Poll::Ready(Told { cause, politely: false }) => return Poll::Ready(cause),
+            Poll::Pending => {}
         }
         let up = self.poll_way(context, Side::Workload);
         let down = match up {
             Poll::Ready(Some(_)) => Poll::Pending,
+            _ if self.parting.is_some() => self.poll_parting(context),
             _ => self.poll_way(context, Side::Collector),
         };
         self.count();
         match (up, down) {
             (Poll::Ready(Some(cause)), _) | (_, Poll::Ready(Some(cause))) => Poll::Ready(cause),
             (Poll::Ready(None), Poll::Ready(None)) => {
-                Poll::Ready(self.first.map_or(CloseCause::Internal, |(_, cause)| cause))
+                let first = self.first.map(|(_, cause)| cause);
+                Poll::Ready(self.parting.or(first).unwrap_or(CloseCause::Internal))
             }
             _ => Poll::Pending,
         }
@@ -79,6 +89,17 @@ impl Copy<'_> {
         }
     }
 
+    /// Ready when the workload has heard the end, and the collector has said its own.
+    fn poll_parting(&mut self, context: &mut Context<'_>) -> Poll<Option<CloseCause>> {
+        match self.down.poll_part(context, &mut self.collector, &mut self.workload) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(()) | Err(Broken::Source)) => Poll::Ready(None),
+            Poll::Ready(Err(Broken::Sink)) => {
+                Poll::Ready(Some(self.broken(Side::Collector, Broken::Sink)))
+            }
+        }
+    }
+
     /// Names why a way broke, and passes a reset on: the other side must not take what it has for all there was.
     fn broken(&self, side: Side, broken: Broken) -> CloseCause {
         let gone = match broken {
@@ -95,7 +116,7 @@ impl Copy<'_> {
         };
         // Where even that fails, the plain end must do.
         drop(other.tcp().set_zero_linger());
-        gone.reset()
+        self.parting.unwrap_or_else(|| gone.reset())
     }
 
     fn count(&mut self) {

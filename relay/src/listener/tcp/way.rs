@@ -106,6 +106,32 @@ impl Way {
         Poll::Pending
     }
 
+    /// Says the last byte to the sink, whatever the source still has to say, and lets go of that; ready when the source
+    /// has ended as well.
+    pub(super) fn poll_part(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<Result<(), Broken>> {
+        if !self.done {
+            ready!(self.poll_write(context, to))?;
+            drop(ready!(Pin::new(&mut *to).poll_shutdown(context)));
+            self.done = true;
+        }
+        for _ in 0..TURN {
+            if self.ended.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.poll_copy(context, from).map_err(|_| Broken::Source)?.is_pending() {
+                return Poll::Pending;
+            }
+            self.held = Held::Nothing;
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Writes all that is held.
     fn poll_write(
         &mut self,
@@ -124,7 +150,7 @@ impl Way {
                         }
                     }
                 }
-                self.unflushed = matches!(to, Stream::Tls(_));
+                self.unflushed = !matches!(to, Stream::Plain(_));
             }
             Held::Pipe(pipe) => {
                 while pipe.held() > 0 {

@@ -188,6 +188,7 @@ fn reach(
             header: HeaderName::from_static("api-key"),
             prefix: "Key ".to_owned(),
         }),
+        proxy: None,
         connect_timeout: Duration::from_secs(2),
     };
     let resolver = Resolver::new(&["127.0.0.1:9".parse().unwrap()]).unwrap();

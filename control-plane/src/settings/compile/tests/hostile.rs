@@ -68,6 +68,12 @@ fn duration() -> impl Strategy<Value = Option<Duration>> {
     ]
 }
 
+/// How old connections may grow, usually within the bounds.
+fn age() -> impl Strategy<Value = Option<Duration>> {
+    let of = |seconds| Some(Duration { seconds, nanos: 0 });
+    prop_oneof![20 => Just(None), 20 => select(vec![0, 60, 3600]).prop_map(of), 1 => duration()]
+}
+
 fn pem() -> impl Strategy<Value = String> {
     let key = rcgen::KeyPair::generate().unwrap();
     let good = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
@@ -129,14 +135,17 @@ fn listener() -> impl Strategy<Value = Listener> {
         1 => (any::<i32>(), text(&[TCP])),
         1 => (0..4, text(&[TCP, OTLP])),
     ];
-    (text(&["own"]), number(&[1]), route, number(&[0, 1, 60_000]), duration()).prop_map(
-        |(name, port, (protocol, collector), max_connections, idle_timeout)| Listener {
-            name,
-            port,
-            protocol,
-            collector,
-            max_connections,
-            idle_timeout,
+    (text(&["own"]), number(&[1]), route, number(&[0, 1, 60_000]), duration(), age()).prop_map(
+        |(name, port, (protocol, collector), max_connections, idle_timeout, max_connection_age)| {
+            Listener {
+                name,
+                port,
+                protocol,
+                collector,
+                max_connections,
+                idle_timeout,
+                max_connection_age,
+            }
         },
     )
 }
@@ -198,7 +207,8 @@ fn leads_into(field: &str, collector: &admin::Collector, fleet: &admin::Fleet) -
         | "fleet.listeners[].protocol"
         | "fleet.listeners[].collector"
         | "fleet.listeners[].max_connections"
-        | "fleet.listeners[].idle_timeout" => at.is_some_and(|at| at < fleet.listeners.len()),
+        | "fleet.listeners[].idle_timeout"
+        | "fleet.listeners[].max_connection_age" => at.is_some_and(|at| at < fleet.listeners.len()),
         "collector.protocol" | "collector.endpoints" | "collector.connect_timeout" => true,
         "collector.tls.server_name" | "collector.tls.ca_certificates_pem" => {
             collector.tls.is_some()
