@@ -16,6 +16,7 @@ use crate::{
     oidc::KeySets,
     page::PageTokens,
     pki::Authorities,
+    relay_port::recent_rules::RecentRules,
     sessions::{HeadsFollower, KeyBundles, LiveSessions},
     store::scope::ScopedPool,
     sts::Sts,
@@ -40,6 +41,8 @@ pub struct App {
     pub audit: AuditLog,
     /// Makes what proofs of AWS identity must be about.
     pub challenges: Challenges,
+    /// Rules that let relays in by their AWS role.
+    pub recent_rules: RecentRules,
     /// Keys of registered issuers of web identity tokens.
     pub key_sets: KeySets,
     /// Asks AWS whose signature it is.

@@ -25,6 +25,8 @@ const CONNECTIONS: u32 = 24;
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 /// Age at which a connection is replaced, so that a failover's or a DNS change's old server is left.
 const CONNECTION_LIFE: Duration = Duration::from_secs(600);
+/// How long a connection may have been idle and still be used without a word to see whether it lives.
+const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a start waits for a database that is not up yet.
 const UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -111,7 +113,16 @@ pub fn pool(options: &PgConnectOptions) -> ScopedPool {
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_WITHIN)
-        .max_lifetime(CONNECTION_LIFE);
+        .max_lifetime(CONNECTION_LIFE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, idle| {
+            Box::pin(async move {
+                if idle.idle_for >= TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
     ScopedPool::new(pool, named(options))
 }
 

@@ -245,6 +245,7 @@ async fn build(settings: &Settings, clock: &Clock, reached: &Reached) -> anyhow:
         fingerprints: FingerprintKey::new(&fingerprints),
         audit,
         challenges: Challenges::new(&challenges),
+        recent_rules: relay_port::recent_rules::RecentRules::default(),
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         logins: logins.map(Arc::new),

@@ -2,6 +2,7 @@
 //!
 //! - [`aws_proof`]: which rule of a fleet lets in who holds an AWS role.
 //! - [`enrollment`]: proofs and requests to certificates.
+//! - [`recent_rules`]: a fleet's rules as they were read a moment ago.
 //! - [`service`]: the session rpcs.
 //! - [`session`]: one session from Hello to its end.
 //! - [`registrations`]: what relays say of their own records and of their siblings'.
@@ -21,6 +22,7 @@ mod aws_organization;
 mod aws_proof;
 mod enrollment;
 mod offers;
+pub mod recent_rules;
 mod registrations;
 mod service;
 mod session;

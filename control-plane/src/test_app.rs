@@ -234,6 +234,7 @@ async fn build(
         fingerprints: FingerprintKey::new(&fingerprints),
         audit,
         challenges: Challenges::new(&challenges),
+        recent_rules: relay_port::recent_rules::RecentRules::default(),
         key_sets: KeySets::new(https.clone(), clock.clone()),
         sts: Sts::new(https, clock.clone(), &[Partition::Aws]),
         logins,

@@ -5,7 +5,10 @@ use ekiden_proto::relay::v1::{AwsCallerIdentity, AwsWebIdentity};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::aws_organization::{self, admits};
+use super::{
+    aws_organization::{self, admits},
+    recent_rules::Rules,
+};
 use crate::{
     app::App,
     challenges::Shown,
@@ -16,13 +19,10 @@ use crate::{
     store::{
         enrollment_rules::{self, EnrollmentRuleRow},
         relays::Admission,
-        scope::Scope,
     },
     sts::{self, Proof, ProofFields},
 };
 
-/// Rules of one fleet that are looked at.
-const RULES: i64 = 200;
 /// Name of the request tag that carries the challenge in a web identity token.
 const CHALLENGE_TAG: &str = "ekiden-challenge";
 /// Longest life of a web identity token that is taken; STS gives 1 to 60 minutes.
@@ -67,19 +67,20 @@ pub(super) async fn by_web_identity(
 ) -> Result<(FleetName, Proven), Error> {
     let fleet = FleetName::parse("aws_web_identity.fleet", &proof.fleet)?;
     let shown = app.challenges.check(&proof.nonce, &fleet, csr.public_key_info(), now)?;
-    let rules = rules(app, &fleet).await?;
     let tokens = Tokens {
         token: &proof.token,
         challenge: challenge(app, &proof.nonce, csr, &fleet),
         audience: audience(app),
         now,
     };
-    let (identity, issuer) = verified(app, &rules, &tokens).await?;
-    tokens.check_challenge(&identity)?;
-    // A rule for the account itself comes before one for its organization.
-    let mut admitting: Vec<_> = rules.iter().filter(|rule| admits(rule, &identity)).collect();
-    admitting.sort_by_key(|rule| rule.aws_account_id.is_empty());
-    let rule = admitting.first().ok_or_else(|| not_admitted(&identity.role_arn))?;
+    let remembered = match app.recent_rules.remembered(&fleet) {
+        Some(rules) => admitted(app, &rules, &tokens).await.ok(),
+        None => None,
+    };
+    let (rule, identity, issuer) = match remembered {
+        Some(found) => found,
+        None => admitted(app, &app.recent_rules.read(&app.pool, &fleet).await?, &tokens).await?,
+    };
     if rule.aws_account_id.is_empty() {
         aws_organization::check_owner(app, &identity.account, &fleet.tenant).await?;
     }
@@ -89,7 +90,22 @@ pub(super) async fn by_web_identity(
         aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, id.as_bytes()).as_ref(),
     );
     let ends = identity.expires_at + oidc::LEEWAY;
-    Ok((fleet, proven(rule, &shown, identity.role_arn.clone(), vec![(token, ends)])))
+    Ok((fleet, proven(&rule, &shown, identity.role_arn, vec![(token, ends)])))
+}
+
+/// The rule that lets in who holds the token, whom it names, and who issued it.
+async fn admitted(
+    app: &App,
+    rules: &Rules,
+    tokens: &Tokens<'_>,
+) -> Result<(EnrollmentRuleRow, WebIdentity, String), Error> {
+    let (identity, issuer) = verified(app, rules, tokens).await?;
+    tokens.check_challenge(&identity)?;
+    // A rule for the account itself comes before one for its organization.
+    let mut admitting: Vec<_> = rules.iter().filter(|rule| admits(rule, &identity)).collect();
+    admitting.sort_by_key(|rule| rule.aws_account_id.is_empty());
+    let rule = (*admitting.first().ok_or_else(|| not_admitted(&identity.role_arn))?).clone();
+    Ok((rule, identity, issuer))
 }
 
 /// A web identity token and what it must be.
@@ -143,16 +159,25 @@ pub(super) async fn by_caller_identity(
         signature: &proof.signature,
     };
     let signed = Proof::read(fields)?;
-    let rules = rules(app, &fleet).await?;
+    // Before STS is asked: a fleet that lets nobody in costs nobody a call.
+    let rules = match app.recent_rules.remembered(&fleet) {
+        Some(rules) => rules,
+        None => app.recent_rules.read(&app.pool, &fleet).await?,
+    };
     let challenge = challenge(app, &proof.nonce, csr, &fleet);
     let caller = app.sts.caller(&signed, &challenge, &audience(app)).await?;
-    let rule = rules.iter().find(|rule| {
+    let admitting = |rule: &&EnrollmentRuleRow| {
         rule.aws_organization_id.is_empty() && caller.matches_role(&rule.aws_role_arn)
-    });
-    let rule = rule.ok_or_else(|| {
-        not_admitted(&format!("{} of account {}", caller.role_name, caller.account))
-    })?;
-    Ok((fleet, proven(rule, &shown, rule.aws_role_arn.clone(), Vec::new())))
+    };
+    let rule = match rules.iter().find(admitting) {
+        Some(rule) => rule.clone(),
+        None => {
+            let rules = app.recent_rules.read(&app.pool, &fleet).await?;
+            let who = format!("{} of account {}", caller.role_name, caller.account);
+            rules.iter().find(admitting).cloned().ok_or_else(|| not_admitted(&who))?
+        }
+    };
+    Ok((fleet, proven(&rule, &shown, rule.aws_role_arn.clone(), Vec::new())))
 }
 
 /// Whom a web identity token must be meant for, and what `x-ekiden-audience` says.
@@ -173,16 +198,6 @@ fn proven(
 ) -> Proven {
     once.push((shown.digest, shown.expires_at));
     Proven { admission: Admission::Rule { rule: rule.name(), aws_role_arn }, once }
-}
-
-/// The fleet's rules; one without any, or a fleet that does not exist, tells no more than a role that is not admitted.
-async fn rules(app: &App, fleet: &FleetName) -> Result<Vec<EnrollmentRuleRow>, Error> {
-    let mut db = app.pool.begin(&Scope::Tenant(fleet.tenant.clone())).await?;
-    let rules = enrollment_rules::list(&mut db, fleet, None, RULES).await?;
-    match rules.is_empty() {
-        true => Err(not_admitted("any")),
-        false => Ok(rules),
-    }
 }
 
 /// The identity in a token and its issuer: one that a rule names, or AWS's own where a rule is for an organization. No other

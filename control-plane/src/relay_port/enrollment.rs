@@ -83,7 +83,6 @@ impl EnrollmentService for Enrollment {
         &self,
         request: Request<CreateChallengeRequest>,
     ) -> Result<Response<CreateChallengeResponse>, Status> {
-        let _admitted = self.admit()?;
         let request = request.into_inner();
         let fleet = FleetName::parse("fleet", &request.fleet)?;
         if request.public_key.is_empty() || request.public_key.len() > LONGEST_PUBLIC_KEY {

@@ -190,17 +190,15 @@ pub async fn use_proof(
     expires_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<bool, Error> {
-    sqlx::query!(
-        "delete from used_proofs where digest in (
-             select digest from used_proofs where expires_at < $1 order by expires_at limit 20 for update skip locked)",
-        now
-    )
-    .execute(&mut *db)
-    .await?;
     let done = sqlx::query!(
-        "insert into used_proofs (digest, expires_at) values ($1, $2) on conflict do nothing",
+        "with ended as (
+            delete from used_proofs where digest in (
+                select digest from used_proofs where expires_at < $3 order by expires_at limit 20 for update skip locked)
+         )
+         insert into used_proofs (digest, expires_at) values ($1, $2) on conflict do nothing",
         digest.as_slice(),
-        expires_at
+        expires_at,
+        now
     )
     .execute(db)
     .await?;

@@ -111,8 +111,8 @@ pub async fn insert(
              certificate_expires_at, certificate_authority_id, address, availability_zone, task_arn, hostname, software_version,
              enrolled_at)
          select f.tenant_id, f.fleet_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-         from fleets f
-         where f.tenant_id = $1 and f.fleet_id = $2
+         from fleets f join tenants t using (tenant_id)
+         where f.tenant_id = $1 and f.fleet_id = $2 and t.deleted_at is null
            and ($5::text is null or exists (select from enrollment_rules e
                 where e.tenant_id = $1 and e.fleet_id = $2 and e.enrollment_rule_id = $5))
          for key share of f",

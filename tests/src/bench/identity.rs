@@ -27,7 +27,7 @@ use crate::{
 /// Calls in flight at once: what the control plane takes without asking anybody to come back later.
 const AT_ONCE: usize = 32;
 /// Proofs in flight at once; most of the time they wait for STS.
-const PROOFS_AT_ONCE: usize = 64;
+const PROOFS_AT_ONCE: usize = 128;
 /// How long STS takes.
 const STS_TAKES: Duration = Duration::from_millis(50);
 
