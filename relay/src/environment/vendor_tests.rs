@@ -95,7 +95,7 @@ fn discovery_is_taken_whole_or_refused() {
     let (settings, _) = good(&cloud_map);
     let discovery = settings.discovery.unwrap();
     assert_eq!(
-        (discovery.dns_name.as_str(), discovery.ttl.as_secs()),
+        (discovery.service.dns_name.as_str(), discovery.ttl.as_secs()),
         ("relay.telemetry.internal.", 10)
     );
     let mut with_ttl = cloud_map.to_vec();
