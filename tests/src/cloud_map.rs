@@ -30,7 +30,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::Instant};
 
 pub use self::{
     faults::{ApiError, Fault},
-    state::{DnsView, State},
+    state::{DnsView, RecordKind, Records, Routing, State},
 };
 use crate::harness::wait::TimedOut;
 
@@ -103,10 +103,21 @@ impl CloudMap {
 
     /// Makes a private DNS namespace and a service with A records in it at once, as Terraform would have beforehand.
     pub fn provide_service(&self, namespace: &str, service: &str, ttl: u32) -> String {
+        self.provide_service_with(namespace, service, Records::a(ttl))
+    }
+
+    /// The same, with any records.
+    pub fn provide_service_with(&self, namespace: &str, service: &str, records: Records) -> String {
         self.change(|state| {
             let namespace = state.provide_namespace(namespace, 15);
-            state.create_service(&namespace, service, ttl).unwrap_or_default()
+            state.create_service(&namespace, service, records).unwrap_or_default()
         })
+    }
+
+    /// Lets so many calls a second pass from now on and throttles the rest; `None`: all pass.
+    pub fn hold_to_pace(&self, per_second: Option<u32>) {
+        let pace = per_second.map(|per_second| faults::Pace::new(per_second, Instant::now()));
+        self.change(|state| state.pace = pace);
     }
 
     /// Makes operations take this long from now on.
@@ -208,7 +219,12 @@ fn answer(
     if let Some(error) = faults::next(&mut lock(&shared.faults), action) {
         return Err(error);
     }
-    api::act(&mut lock(&shared.state), action, request, Instant::now())
+    let mut state = lock(&shared.state);
+    let now = Instant::now();
+    if let Some(pace) = &mut state.pace {
+        pace.pass(now)?;
+    }
+    api::act(&mut state, action, request, now)
 }
 
 /// A test that panicked elsewhere must not hide the state.

@@ -25,7 +25,7 @@ use hickory_server::{
 use rand::seq::SliceRandom as _;
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::cloud_map::{self, DnsView};
+use crate::cloud_map::{self, DnsView, Routing};
 
 /// Most records in one answer for a name with several addresses, as Route 53's MULTIVALUE gives.
 const MULTIVALUE: usize = 8;
@@ -211,12 +211,15 @@ impl Shared {
             DnsView::Missing { zone, negative_ttl } => {
                 Answer::Nothing { code: ResponseCode::NXDomain, zone, negative_ttl }
             }
-            DnsView::Addresses { zone, negative_ttl, ttl, mut addresses } => {
+            DnsView::Addresses { zone, negative_ttl, ttl, routing, mut addresses } => {
                 if record_type != RecordType::A {
                     return Answer::Nothing { code: ResponseCode::NoError, zone, negative_ttl };
                 }
                 addresses.shuffle(&mut rand::rng());
-                addresses.truncate(MULTIVALUE);
+                addresses.truncate(match routing {
+                    Routing::Multivalue => MULTIVALUE,
+                    Routing::Weighted => 1,
+                });
                 Answer::Records(addresses.into_iter().map(|one| RData::A(A(one))).collect(), ttl)
             }
         }

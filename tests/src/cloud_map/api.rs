@@ -1,10 +1,12 @@
 //! The actions of the API: JSON to state and back, with AWS's checks and error names.
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     ApiError,
-    state::{Attributes, Change, Operation, Service, State},
+    state::{Attributes, Change, Operation, RecordKind, Records, Routing, Service, State},
 };
 use crate::task_role::{ACCOUNT, REGION};
 
@@ -69,15 +71,30 @@ fn create_service(state: &mut State, request: &Value) -> Result<Value, ApiError>
         request.get("NamespaceId").or_else(|| request.pointer("/DnsConfig/NamespaceId"));
     let namespace =
         namespace.and_then(Value::as_str).ok_or_else(|| invalid("NamespaceId is missing"))?;
+    let id = state.create_service(namespace, name, records(request)?)?;
+    Ok(json!({ "Service": describe(state.service(&id)?) }))
+}
+
+fn records(request: &Value) -> Result<Records, ApiError> {
     let records = request.pointer("/DnsConfig/DnsRecords").and_then(Value::as_array);
-    let record = match records.map(Vec::as_slice) {
-        Some([record]) if record["Type"] == "A" => record,
-        _ => return Err(invalid("DnsConfig.DnsRecords should be one record of type A")),
+    let Some([record]) = records.map(Vec::as_slice) else {
+        return Err(invalid("DnsConfig.DnsRecords should be one record"));
+    };
+    let kind = match record["Type"].as_str() {
+        Some("A") => RecordKind::A,
+        Some("AAAA") => RecordKind::Aaaa,
+        Some("SRV") => RecordKind::Srv,
+        Some("CNAME") => RecordKind::Cname,
+        _ => return Err(invalid("DnsRecords[0].Type should be A, AAAA, SRV or CNAME")),
     };
     let ttl = record["TTL"].as_u64().and_then(|ttl| u32::try_from(ttl).ok());
     let ttl = ttl.ok_or_else(|| invalid("DnsRecords[0].TTL should be 0 to 2147483647"))?;
-    let id = state.create_service(namespace, name, ttl)?;
-    Ok(json!({ "Service": describe(state.service(&id)?) }))
+    let routing = match request.pointer("/DnsConfig/RoutingPolicy").and_then(Value::as_str) {
+        None | Some("MULTIVALUE") if kind != RecordKind::Cname => Routing::Multivalue,
+        Some("WEIGHTED") => Routing::Weighted,
+        _ => return Err(invalid("RoutingPolicy should be MULTIVALUE or, for CNAME too, WEIGHTED")),
+    };
+    Ok(Records { kind, ttl, routing })
 }
 
 fn delete_service(state: &mut State, request: &Value) -> Result<Value, ApiError> {
@@ -92,7 +109,7 @@ fn delete_service(state: &mut State, request: &Value) -> Result<Value, ApiError>
 fn register(state: &mut State, request: &Value, now: Instant) -> Result<Value, ApiError> {
     let service = required(request, "ServiceId")?.to_owned();
     let instance = required(request, "InstanceId")?.to_owned();
-    state.service(&service)?;
+    let kind = state.service(&service)?.records.kind;
     if instance.len() > 64 {
         return Err(invalid("InstanceId has more than 64 characters"));
     }
@@ -108,18 +125,31 @@ fn register(state: &mut State, request: &Value, now: Instant) -> Result<Value, A
     if attributes.iter().any(|(key, value)| key.len() > 255 || value.len() > 1024) {
         return Err(invalid("an attribute is longer than 255 and 1,024 characters allow"));
     }
-    let address = attributes
-        .get("AWS_INSTANCE_IPV4")
-        .and_then(|text| text.parse::<std::net::Ipv4Addr>().ok());
-    if address.is_none() {
-        return Err(invalid(
-            "AWS_INSTANCE_IPV4 should be an IPv4 address: the service has A records",
-        ));
-    }
+    fits(kind, &attributes)?;
     state.check_idle(&service, &instance, true)?;
     Ok(
         json!({ "OperationId": state.start(Change::Register { service, instance, attributes }, now) }),
     )
+}
+
+/// Refuses attributes that the service's records cannot be made of.
+fn fits(kind: RecordKind, attributes: &Attributes) -> Result<(), ApiError> {
+    let has = |key: &str, right: fn(&str) -> bool| {
+        if attributes.get(key).is_some_and(|text| right(text)) {
+            return Ok(());
+        }
+        Err(invalid(&format!("{key} is missing or wrong: the service has {kind:?} records")))
+    };
+    let ipv4 = |text: &str| text.parse::<Ipv4Addr>().is_ok();
+    match kind {
+        RecordKind::A => has("AWS_INSTANCE_IPV4", ipv4),
+        RecordKind::Aaaa => has("AWS_INSTANCE_IPV6", |text| text.parse::<Ipv6Addr>().is_ok()),
+        RecordKind::Srv => {
+            has("AWS_INSTANCE_IPV4", ipv4)?;
+            has("AWS_INSTANCE_PORT", |text| text.parse::<u16>().is_ok())
+        }
+        RecordKind::Cname => has("AWS_INSTANCE_CNAME", |text| !text.is_empty()),
+    }
 }
 
 fn deregister(state: &mut State, request: &Value, now: Instant) -> Result<Value, ApiError> {
@@ -169,7 +199,7 @@ fn list_instances(state: &mut State, request: &Value) -> Result<Value, ApiError>
         .instances
         .iter()
         .map(|(id, attributes)| json!({ "Id": id, "Attributes": attributes }));
-    Ok(page(request, all.collect(), "Instances"))
+    page(request, all.collect(), "Instances")
 }
 
 fn health(state: &mut State, request: &Value) -> Result<Value, ApiError> {
@@ -205,22 +235,36 @@ fn update_health(state: &mut State, request: &Value) -> Result<Value, ApiError> 
 }
 
 /// Cuts a list into pages of `MaxResults`; the token is the index that comes next.
-fn page(request: &Value, all: Vec<Value>, name: &str) -> Value {
-    let size =
-        request["MaxResults"].as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(100);
-    let from =
-        request["NextToken"].as_str().and_then(|token| token.parse::<usize>().ok()).unwrap_or(0);
+fn page(request: &Value, all: Vec<Value>, name: &str) -> Result<Value, ApiError> {
+    let size = match &request["MaxResults"] {
+        Value::Null => Some(100),
+        size => size.as_u64().and_then(|size| usize::try_from(size).ok()),
+    };
+    let size = size.filter(|size| (1..=100).contains(size));
+    let size = size.ok_or_else(|| invalid("MaxResults should be 1 to 100"))?;
+    let from = request["NextToken"].as_str().unwrap_or("0").parse::<usize>();
+    let from = from.map_err(|_| invalid("NextToken is not one of this list"))?;
     let next = from.saturating_add(size);
     let more = next < all.len();
     let items: Vec<Value> = all.into_iter().skip(from).take(size).collect();
-    if more {
+    Ok(if more {
         json!({ name: items, "NextToken": next.to_string() })
     } else {
         json!({ name: items })
-    }
+    })
 }
 
 fn describe(service: &Service) -> Value {
+    let kind = match service.records.kind {
+        RecordKind::A => "A",
+        RecordKind::Aaaa => "AAAA",
+        RecordKind::Srv => "SRV",
+        RecordKind::Cname => "CNAME",
+    };
+    let routing = match service.records.routing {
+        Routing::Multivalue => "MULTIVALUE",
+        Routing::Weighted => "WEIGHTED",
+    };
     json!({
         "Id": service.id,
         "Arn": format!("arn:aws:servicediscovery:{REGION}:{ACCOUNT}:service/{}", service.id),
@@ -230,8 +274,8 @@ fn describe(service: &Service) -> Value {
         "InstanceCount": service.instances.len(),
         "DnsConfig": {
             "NamespaceId": service.namespace,
-            "RoutingPolicy": "MULTIVALUE",
-            "DnsRecords": [{ "Type": "A", "TTL": service.ttl }],
+            "RoutingPolicy": routing,
+            "DnsRecords": [{ "Type": kind, "TTL": service.records.ttl }],
         },
         "HealthCheckCustomConfig": { "FailureThreshold": 1 },
     })

@@ -1,6 +1,7 @@
-//! Errors of the Cloud Map API, real and injected.
+//! Errors of the Cloud Map API, real and injected, and the pace that it holds callers to.
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// An error as AWS answers it.
 #[derive(Clone, Debug)]
@@ -38,6 +39,14 @@ impl ApiError {
         Self::new("ThrottlingException", "Rate exceeded")
     }
 
+    /// The caller's role has no right to this.
+    pub fn denied(action: &str) -> Self {
+        let why = format!(
+            "User is not authorized to perform: servicediscovery:{action} because no identity-based policy allows it"
+        );
+        Self::new("AccessDeniedException", why)
+    }
+
     /// A request for this instance is in progress already.
     pub fn duplicate(operation: &str) -> Self {
         let mut error = Self::new("DuplicateRequest", "the operation is already in progress");
@@ -58,6 +67,33 @@ impl Fault {
     /// Answers the next `times` calls of `action` (`*`: any) with `error`.
     pub fn new(action: &str, error: ApiError, times: u32) -> Self {
         Self { action: action.to_owned(), error, times }
+    }
+}
+
+/// How many calls pass: a bucket that fills evenly and holds a second's worth. AWS does not publish the API's own figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    per_second: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, left: per_second, at: now }
+    }
+
+    /// Takes one call out of the bucket.
+    pub(super) fn pass(&mut self, now: Instant) -> Result<(), ApiError> {
+        let filled = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.left = (self.left + filled).min(self.per_second);
+        self.at = now;
+        if self.left < 1.0 {
+            return Err(ApiError::throttled());
+        }
+        self.left -= 1.0;
+        Ok(())
     }
 }
 

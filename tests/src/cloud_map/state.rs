@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::ApiError;
+use super::{ApiError, faults::Pace};
 
 /// Namespaces, services, instances and operations.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct State {
     /// So many operations started from now on end in FAIL.
     failing: u32,
     next_id: u64,
+    pub(super) pace: Option<Pace>,
     pub(super) namespaces: BTreeMap<String, Namespace>,
     pub(super) services: BTreeMap<String, Service>,
     pub(super) operations: HashMap<String, Operation>,
@@ -34,7 +35,7 @@ pub(super) struct Service {
     pub(super) id: String,
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) ttl: u32,
+    pub(super) records: Records,
     pub(super) instances: BTreeMap<String, Attributes>,
     /// Instances put to UNHEALTHY by UpdateInstanceCustomHealthStatus.
     pub(super) unhealthy: Vec<String>,
@@ -59,6 +60,46 @@ pub(super) enum Change {
     Deregister { service: String, instance: String },
 }
 
+/// What DNS records a service's instances make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Records {
+    /// Their type.
+    pub kind: RecordKind,
+    /// Seconds that they may be remembered.
+    pub ttl: u32,
+    /// Which of them are in an answer.
+    pub routing: Routing,
+}
+
+/// A type of DNS records that Cloud Map makes; a pair of types in one service is not modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Ports, with an A record an instance under its own name.
+    Srv,
+    /// A name.
+    Cname,
+}
+
+/// Which of a service's records are in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// At most 8 healthy ones.
+    Multivalue,
+    /// One at random.
+    Weighted,
+}
+
+impl Records {
+    /// A records, as many as fit.
+    pub fn a(ttl: u32) -> Self {
+        Self { kind: RecordKind::A, ttl, routing: Routing::Multivalue }
+    }
+}
+
 /// What DNS should answer for a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DnsView {
@@ -79,7 +120,9 @@ pub enum DnsView {
         negative_ttl: u32,
         /// Seconds that the answer may be kept.
         ttl: u32,
-        /// All of them; an answer holds at most 8.
+        /// Which of them an answer holds.
+        routing: Routing,
+        /// All of them.
         addresses: Vec<Ipv4Addr>,
     },
 }
@@ -90,6 +133,7 @@ impl State {
             delay,
             failing: 0,
             next_id: 1,
+            pace: None,
             namespaces: BTreeMap::new(),
             services: BTreeMap::new(),
             operations: HashMap::new(),
@@ -202,7 +246,7 @@ impl State {
         &mut self,
         namespace: &str,
         name: &str,
-        ttl: u32,
+        records: Records,
     ) -> Result<String, ApiError> {
         if !self.namespaces.contains_key(namespace) {
             return Err(ApiError::new("NamespaceNotFound", format!("no namespace {namespace}")));
@@ -215,7 +259,7 @@ impl State {
             id: id.clone(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            ttl,
+            records,
             instances: BTreeMap::new(),
             unhealthy: Vec::new(),
         };
@@ -260,7 +304,10 @@ impl State {
             service.namespace == namespace.id
                 && format!("{}.{zone}", service.name.to_ascii_lowercase()) == name
         });
-        let Some(service) = service.filter(|service| !service.instances.is_empty()) else {
+        let named = service.filter(|service| {
+            service.records.kind == RecordKind::A && !service.instances.is_empty()
+        });
+        let Some(service) = named else {
             return DnsView::Missing { zone, negative_ttl };
         };
         let addresses = |healthy: bool| -> Vec<Ipv4Addr> {
@@ -275,6 +322,7 @@ impl State {
         // With no healthy record left Route 53 answers as if all were.
         let healthy = addresses(true);
         let addresses = if healthy.is_empty() { addresses(false) } else { healthy };
-        DnsView::Addresses { zone, negative_ttl, ttl: service.ttl, addresses }
+        let Records { ttl, routing, .. } = service.records;
+        DnsView::Addresses { zone, negative_ttl, ttl, routing, addresses }
     }
 }

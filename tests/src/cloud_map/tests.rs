@@ -11,7 +11,7 @@ use aws_sdk_servicediscovery::{
     },
 };
 
-use super::{ApiError, CloudMap, Fault};
+use super::{ApiError, CloudMap, Fault, RecordKind, Records, Routing};
 use crate::task_role::{CREDENTIALS, REGION};
 
 const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
@@ -158,5 +158,61 @@ async fn a_request_signed_with_another_secret_is_refused() -> anyhow::Result<()>
     let (status, body) = crate::harness::relay::http_get(cloud_map.address, "/").await?;
     assert_eq!(status, 400);
     assert!(body.contains("MissingAuthenticationToken"), "{body}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_tells_its_records_and_takes_what_fits_them() -> anyhow::Result<()> {
+    let cloud_map = start(Duration::ZERO).await?;
+    let client = client(&cloud_map, CREDENTIALS.secret);
+    let srv = Records { kind: RecordKind::Srv, ttl: 30, routing: Routing::Multivalue };
+    let cname = Records { kind: RecordKind::Cname, ttl: 60, routing: Routing::Weighted };
+    for (name, records, told) in [
+        ("a", Records::a(10), "A 10 MULTIVALUE"),
+        ("srv", srv, "SRV 30 MULTIVALUE"),
+        ("cname", cname, "CNAME 60 WEIGHTED"),
+    ] {
+        let service = cloud_map.provide_service_with("apps.internal", name, records);
+        let found = client.get_service().id(&service).send().await?.service;
+        let config = found.and_then(|service| service.dns_config).unwrap_or_else(|| unreachable!());
+        let routing = config.routing_policy.map(|policy| policy.to_string()).unwrap_or_default();
+        let record = &config.dns_records[0];
+        assert_eq!(format!("{} {} {routing}", record.r#type, record.ttl), told);
+        let taken = register(&client, &service, "127.9.9.9").send().await;
+        let code = taken.err().and_then(|error| error.code().map(str::to_owned));
+        assert_eq!(code.is_none(), name == "a", "{name}: {code:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_comes_in_pages_and_calls_beyond_the_pace_are_throttled() -> anyhow::Result<()> {
+    let cloud_map = start(Duration::ZERO).await?;
+    let service = cloud_map.provide_service("apps.internal", "relay", 10);
+    for number in 0..5 {
+        cloud_map.plant_instance(&service, &format!("task-{number}"), "127.9.9.9");
+    }
+    let client = client(&cloud_map, CREDENTIALS.secret);
+    let mut pages =
+        client.list_instances().service_id(&service).max_results(2).into_paginator().send();
+    let mut sizes = Vec::new();
+    while let Some(page) = pages.next().await {
+        sizes.push(page?.instances().len());
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+    let too_many = client.list_instances().service_id(&service).max_results(101).send().await;
+    let code = too_many.err().and_then(|error| error.code().map(str::to_owned));
+    assert_eq!(code.as_deref(), Some("InvalidInput"));
+
+    cloud_map.hold_to_pace(Some(2));
+    let mut throttled = 0;
+    for _ in 0..50 {
+        let answer = client.get_service().id(&service).send().await;
+        throttled +=
+            u32::from(answer.is_err_and(|error| error.code() == Some("ThrottlingException")));
+    }
+    assert!((1..50).contains(&throttled), "{throttled} of 50 calls");
+    cloud_map.hold_to_pace(None);
+    client.get_service().id(&service).send().await?;
     Ok(())
 }
