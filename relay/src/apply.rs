@@ -12,6 +12,7 @@ use crate::{
     error_chain::chain,
     last_good::LastGood,
     probe::Cause,
+    registry::fitness::Fitness,
     session::{
         backoff::{ceiling, jitter},
         standing::{Desired, DesiredKeys, Standing},
@@ -25,6 +26,8 @@ pub struct Applier {
     pub standing: Arc<Standing>,
     /// What runs it.
     pub data_plane: DataPlane,
+    /// Whether this relay can be found as they say.
+    pub fitness: Fitness,
     /// Where it is remembered.
     pub last_good: LastGood,
     /// The settings that run, for the rest of the relay.
@@ -39,7 +42,7 @@ pub struct Applier {
 enum Refused {
     /// The same settings will never pass.
     Wrong(Vec<Violation>),
-    /// They may run later: a port may come free.
+    /// They may run later: a port may come free, a role may get its rights.
     Failed(Vec<Violation>),
 }
 
@@ -75,6 +78,8 @@ impl Applier {
     /// # Errors
     /// What cannot be run, by field.
     pub async fn begin_with(&self, settings: Arc<CheckedSettings>) -> Result<(), Vec<Violation>> {
+        let unfit = settings.discovery.iter().flat_map(|at| self.fitness.of_task(at)).collect();
+        none(unfit)?;
         self.data_plane.apply(Arc::clone(&settings)).await?;
         self.settings.send_replace(Some(settings));
         self.probe.send_replace(Cause::here());
@@ -152,11 +157,23 @@ impl Applier {
             return Err(Refused::Wrong(vec![Violation::new("fleet", description)]));
         }
         let checked = Arc::new(checked);
+        self.fits(&checked).await?;
         self.data_plane.apply(Arc::clone(&checked)).await.map_err(Refused::Failed)?;
         self.settings.send_replace(Some(checked));
         self.probe.send_replace(Cause::here());
         self.remember(desired).await;
         Ok(())
+    }
+
+    /// Looks whether the relay can be found as settings say, where they say something new.
+    async fn fits(&self, wanted: &CheckedSettings) -> Result<(), Refused> {
+        let Some(at) = &wanted.discovery else { return Ok(()) };
+        let running = self.settings.borrow().clone();
+        if running.and_then(|running| running.discovery.clone()).as_ref() == Some(at) {
+            return Ok(());
+        }
+        none(self.fitness.of_task(at)).map_err(Refused::Wrong)?;
+        none(self.fitness.of_services(at).await).map_err(Refused::Failed)
     }
 
     /// Waits for the disk on a thread that carries no connections.
@@ -215,6 +232,10 @@ impl Applier {
         self.probe.send_replace(Cause::here());
         tracing::info!(secret_version, "The keys are in use");
     }
+}
+
+fn none(violations: Vec<Violation>) -> Result<(), Vec<Violation>> {
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
 fn list(violations: &[Violation]) -> String {

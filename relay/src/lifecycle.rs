@@ -40,6 +40,7 @@ use crate::{
     metrics, probe,
     registry::{
         cloud_map::{Aws, CloudMap},
+        fitness::{Fitness, Surroundings},
         membership::{Inputs, Membership, Place, Registration, Registries},
         reaping::Reaping,
     },
@@ -111,6 +112,7 @@ pub async fn run(
     let applier = Applier {
         standing: Arc::clone(&standing),
         data_plane: data_plane.clone(),
+        fitness: fitness(&environment, &place),
         last_good: LastGood::new(folder.clone()),
         settings: watch::Sender::new(None),
         keys: watch::Sender::new(Arc::new(Keys::default())),
@@ -283,6 +285,16 @@ fn describe(place: &Whereabouts) -> RelayDescription {
         task_arn: place.task.arn.clone().unwrap_or_default(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     }
+}
+
+fn fitness(environment: &Environment, place: &Whereabouts) -> Fitness {
+    let surroundings = Surroundings {
+        stop_timeout: environment.stop_timeout,
+        listens: environment.listen_address,
+        advertised: environment.advertise_address,
+        task: place.task.address,
+    };
+    Fitness { surroundings, registries: registries(place) }
 }
 
 /// One set of credentials a role, however many services there are.

@@ -1,10 +1,12 @@
 //! Where workloads find this relay: AWS Cloud Map, or nowhere.
 //!
 //! - [`cloud_map`]: registers through the AWS SDK.
+//! - [`fitness`]: whether this relay can be found as settings want it.
 //! - [`membership`]: keeps the registrations as they should be.
 //! - [`reaping`]: takes the records of siblings that are gone out of it.
 
 pub mod cloud_map;
+pub mod fitness;
 pub mod membership;
 pub mod reaping;
 
