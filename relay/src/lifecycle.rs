@@ -193,7 +193,10 @@ pub async fn run(
         probe::run(data_plane.clone(), applier.probe.subscribe(), rand::random::<f64>),
     );
     match dialer {
-        None => parts.start("session", starting::no_session(goodbye.subscribe())),
+        None => {
+            orders.departure.nobody_decides();
+            parts.start("session", starting::no_session(goodbye.subscribe()));
+        }
         Some(dialer) => {
             let keeper = Keeper {
                 dialer: dialer.clone(),

@@ -434,6 +434,16 @@ async fn where_the_control_plane_is_silent_dns_says_whether_a_relay_is_the_last(
 }
 
 #[tokio::test]
+async fn without_a_control_plane_nobody_would_take_out_what_stays() {
+    let mut stage = Stage::own().await;
+    stage.until(Registration::in_dns).await;
+    let departure = Departure::default();
+    departure.nobody_decides();
+    let soon = Instant::now() + Duration::from_millis(10);
+    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Leave);
+}
+
+#[tokio::test]
 async fn a_relay_that_is_listed_nowhere_needs_no_leave() {
     let mut stage = Stage::own().await;
     let departure = Departure::default();

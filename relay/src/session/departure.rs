@@ -11,6 +11,8 @@ pub enum LeaveVerdict {
     Wait,
     /// No sibling is known.
     Last,
+    /// There is no control plane: DNS decides, and nobody would take out what stays.
+    OnItsOwn,
 }
 
 /// The question and its answer; sessions carry them, whichever is open.
@@ -31,6 +33,11 @@ impl Departure {
     /// Asks, again and again, until leaving these services is granted.
     pub fn ask(&self, services: Vec<String>) {
         self.asked.send_replace(Some(services));
+    }
+
+    /// Notes that there is no control plane to ask.
+    pub fn nobody_decides(&self) {
+        self.verdict.send_replace(Some(LeaveVerdict::OnItsOwn));
     }
 
     /// The last answer; none: there was none yet.

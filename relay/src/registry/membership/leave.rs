@@ -41,20 +41,20 @@ impl Membership {
             if verdict == Some(LeaveVerdict::Granted) {
                 return Permit::Leave;
             }
-            let unanswered = verdict.is_none() && began.elapsed() >= UNANSWERED;
-            if (unanswered || verdict.is_none() && Instant::now() >= until)
-                && self.others_answer().await
-            {
-                tracing::info!(
-                    "The control plane does not answer; DNS knows siblings, so the relay leaves"
-                );
+            let dns_decides = match verdict {
+                Some(LeaveVerdict::OnItsOwn) => true,
+                None => began.elapsed() >= UNANSWERED || Instant::now() >= until,
+                Some(_) => false,
+            };
+            if dns_decides && self.others_answer().await {
+                tracing::info!("No control plane answers; DNS knows siblings, so the relay leaves");
                 return Permit::Leave;
             }
             if Instant::now() >= until {
                 return match verdict {
-                    Some(LeaveVerdict::Last) => {
+                    Some(LeaveVerdict::Last | LeaveVerdict::OnItsOwn) => {
                         tracing::warn!(
-                            "The last relay of its fleet leaves: its names have no address from now on"
+                            "The last relay of its service leaves: its names have no address from now on"
                         );
                         Permit::Leave
                     }
