@@ -25,6 +25,7 @@ mod e2e {
     mod secrets;
     mod streams;
     mod telemetry;
+    mod unfit;
     mod ways;
     mod world;
 }
