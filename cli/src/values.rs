@@ -1,7 +1,7 @@
 //! Typed values of options, parsed where they enter.
 use std::{str::FromStr, time::Duration};
 
-use ekiden_proto::settings::v1::{Endpoint, ListenerProtocol};
+use ekiden_proto::settings::v1::{Cell, Endpoint, ListenerProtocol};
 use time::OffsetDateTime;
 
 /// A length of time: `500ms`, `10s`, `5m`, `12h`, `90d`.
@@ -157,6 +157,33 @@ impl FromStr for ListenerValue {
             idle_timeout,
             max_connection_age,
         })
+    }
+}
+
+/// `service=srv-abc,dns-name=cell-1.relay.internal`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellValue(pub Cell);
+
+impl FromStr for CellValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("{text:?} is no cell such as service=srv-abc,dns-name=cell-1.relay.internal")
+        };
+        let mut cell = Cell::default();
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').ok_or_else(wrong)?;
+            match key.trim() {
+                "service" => value.clone_into(&mut cell.service_id),
+                "dns-name" => value.clone_into(&mut cell.dns_name),
+                _ => return Err(wrong()),
+            }
+        }
+        if cell.service_id.is_empty() || cell.dns_name.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self(cell))
     }
 }
 

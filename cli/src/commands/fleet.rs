@@ -5,7 +5,7 @@ use ekiden_proto::{
         CreateFleetRequest, DeleteFleetRequest, Fleet, GetFleetRequest, ListFleetsRequest,
         ListFleetsResponse, UpdateFleetRequest, fleet_service_client::FleetServiceClient,
     },
-    settings::v1::Listener,
+    settings::v1::{AssumedRole, CloudMap, Listener, RegistrationMode},
 };
 use time::OffsetDateTime;
 
@@ -15,14 +15,19 @@ use crate::{
     names::{self, Kind},
     output::{
         moments::{age, date_and_age, duration},
+        print,
         table::{Details, Table},
     },
     session::{Session, Wire},
 };
 
+mod discovery;
 mod shape;
+mod snippet;
 
+pub use discovery::{DiscoveryRemoval, DiscoveryShape};
 pub use shape::{Removal, Shape};
+pub use snippet::Wanted;
 
 /// What to do with fleets.
 #[derive(Debug, Subcommand)]
@@ -34,7 +39,8 @@ Examples:
   ekidenctl fleet create tokyo \\
     --listener name=agents,port=6443,protocol=tcp,collector=us4,idle-timeout=1h \\
     --listener name=otlp,port=4317,protocol=otlp,collector=honeycomb,max-connection-age=30m \\
-    --cloud-map-service srv-abc123 --dns-name relay.telemetry.internal --ttl 10s")]
+    --cloud-map-service srv-abc123 --dns-name relay.telemetry.internal --ttl 10s \\
+    --cell service=srv-cell1,dns-name=cell-1.relay.telemetry.internal")]
     Create {
         /// Its id: a-z, 0-9 and -, a letter first.
         id: String,
@@ -56,11 +62,23 @@ Examples:
         #[arg(long, default_value_t)]
         limit: usize,
     },
+    /// Prints what a workload's task needs to send through the fleet.
+    #[command(after_help = "\
+Examples:
+  ekidenctl fleet snippet tokyo --workload checkout
+  ekidenctl fleet snippet tokyo --workload checkout --listener otlp --as ecs")]
+    Snippet {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        wanted: Wanted,
+    },
     /// Changes what is given; relays run it within seconds.
     #[command(after_help = "\
 Examples:
   ekidenctl fleet update tokyo --listener name=agents,port=6443,protocol=tcp,collector=eu1
   ekidenctl fleet update tokyo --remove-listener otlp
+  ekidenctl fleet update tokyo --registration ecs
   ekidenctl fleet update tokyo --max-connections 20000 --validate-only")]
     Update {
         /// Its name.
@@ -105,6 +123,10 @@ pub(super) async fn run(verb: FleetVerb, session: &Session) -> Result<(), Failur
         }
         FleetVerb::Get { name: given } => show(session, Some(get(session, name(&given)?).await?)),
         FleetVerb::List { limit } => list(session, limit).await,
+        FleetVerb::Snippet { name: given, wanted } => {
+            let fleet = get(session, name(&given)?).await?;
+            print(&snippet::write(&fleet, &wanted)?)
+        }
         FleetVerb::Update { name: given, shape, removal } => {
             // The etag of what is read here keeps a change in between from being overwritten.
             let mut fleet = get(session, name(&given)?).await?;
@@ -210,6 +232,12 @@ fn details(fleet: &Fleet, now: OffsetDateTime) -> String {
         .with("Listeners", listeners.join("\n"))
         .with("DNS name", cloud_map.map(|c| c.dns_name.clone()).unwrap_or_default())
         .with("Cloud Map service", cloud_map.map(|c| c.service_id.clone()).unwrap_or_default())
+        .with("Cells", cloud_map.map(cells).unwrap_or_default())
+        .with("Registered by", cloud_map.map(registrar).unwrap_or_default())
+        .with(
+            "Cloud Map role",
+            cloud_map.and_then(|c| c.role.as_ref()).map(role).unwrap_or_default(),
+        )
         .with("TTL", cloud_map.and_then(|c| c.ttl.as_ref()).map(duration).unwrap_or_default())
         .with("Max connections", bound(limits.max_connections.into()))
         .with("Max request bytes", bound(limits.max_request_bytes.into()))
@@ -220,6 +248,27 @@ fn details(fleet: &Fleet, now: OffsetDateTime) -> String {
         .with("Changed", date_and_age(fleet.update_time.as_ref(), now))
         .with("Etag", &fleet.etag)
         .render()
+}
+
+fn cells(cloud_map: &CloudMap) -> String {
+    let cells = cloud_map.cells.iter();
+    let lines: Vec<_> =
+        cells.map(|cell| format!("{}  {}", cell.service_id, cell.dns_name)).collect();
+    lines.join("\n")
+}
+
+fn registrar(cloud_map: &CloudMap) -> String {
+    match cloud_map.mode() {
+        RegistrationMode::Ecs => "ECS".to_owned(),
+        RegistrationMode::Self_ | RegistrationMode::Unspecified => "each relay itself".to_owned(),
+    }
+}
+
+fn role(role: &AssumedRole) -> String {
+    match role.external_id.as_str() {
+        "" => role.role_arn.clone(),
+        id => format!("{}, external id {id}", role.role_arn),
+    }
 }
 
 /// A listener in words; also used for revisions.

@@ -2,9 +2,10 @@
 use clap::Args;
 use ekiden_proto::{
     admin::v1::Fleet,
-    settings::v1::{CloudMap, Discovery, Limits, Listener},
+    settings::v1::{Limits, Listener},
 };
 
+use super::discovery::{DiscoveryRemoval, DiscoveryShape};
 use crate::{
     failure::Failure,
     names::{Defaults, Kind},
@@ -17,15 +18,8 @@ pub struct Shape {
     /// `name=NAME,port=PORT,protocol=tcp|otlp,collector=NAME`, and where wanted `max-connections=N`, `idle-timeout=TIME`, `max-connection-age=TIME`. May be given several times; replaces the listener of the same name.
     #[arg(long, value_name = "LISTENER")]
     listener: Vec<ListenerValue>,
-    /// Id of the AWS Cloud Map service that relays register in, `srv-…`.
-    #[arg(long, value_name = "ID")]
-    cloud_map_service: Option<String>,
-    /// Name that workloads resolve.
-    #[arg(long, value_name = "NAME")]
-    dns_name: Option<String>,
-    /// TTL of the DNS records.
-    #[arg(long, value_name = "TIME")]
-    ttl: Option<Period>,
+    #[command(flatten)]
+    discovery: DiscoveryShape,
     /// Connections open at once on one relay.
     #[arg(long, value_name = "NUMBER")]
     max_connections: Option<u32>,
@@ -46,9 +40,8 @@ pub struct Removal {
     /// Close this listener; may be given several times.
     #[arg(long, value_name = "NAME")]
     remove_listener: Vec<String>,
-    /// Register nowhere from now on.
-    #[arg(long, conflicts_with_all = ["cloud_map_service", "dns_name", "ttl"])]
-    no_discovery: bool,
+    #[command(flatten)]
+    discovery: DiscoveryRemoval,
 }
 
 impl Shape {
@@ -68,21 +61,7 @@ impl Shape {
             }
             paths.push("listeners");
         }
-        if self.cloud_map_service.is_some() || self.dns_name.is_some() || self.ttl.is_some() {
-            let cloud_map = fleet
-                .discovery
-                .get_or_insert_with(Discovery::default)
-                .cloud_map
-                .get_or_insert_with(CloudMap::default);
-            if let Some(service) = &self.cloud_map_service {
-                cloud_map.service_id.clone_from(service);
-            }
-            if let Some(name) = &self.dns_name {
-                cloud_map.dns_name = absolute(name);
-            }
-            if let Some(ttl) = self.ttl {
-                cloud_map.ttl = Some(ttl.to_proto());
-            }
+        if self.discovery.apply(fleet) {
             paths.push("discovery");
         }
         if self.max_connections.is_some()
@@ -119,8 +98,7 @@ impl Removal {
             }
             paths.push("listeners");
         }
-        if self.no_discovery {
-            fleet.discovery = None;
+        if self.discovery.apply(fleet)? {
             paths.push("discovery");
         }
         Ok(paths)
@@ -137,9 +115,4 @@ fn listener(value: &ListenerValue, names: &Defaults) -> Result<Listener, Failure
         idle_timeout: value.idle_timeout.map(Period::to_proto),
         max_connection_age: value.max_connection_age.map(Period::to_proto),
     })
-}
-
-/// The contract wants absolute names; people write them without the last dot.
-fn absolute(name: &str) -> String {
-    if name.ends_with('.') { name.to_owned() } else { format!("{name}.") }
 }
