@@ -86,6 +86,8 @@ pub struct ServerSettings {
     pub health_interval: Duration,
     /// How often a session carries a message each way at least.
     pub heartbeat_interval: Duration,
+    /// How often relays are compared by their open connections.
+    pub balance_interval: Duration,
     /// How operators log in beside API tokens; none: not at all.
     pub logins: Option<LoginSettings>,
     /// Calls that each caller has a second.

@@ -1,31 +1,21 @@
 //! The command line and its twins in the environment: the only place that reads either.
 //!
 //! Every value is typed here and every problem is told at once.
-use std::{
-    ffi::OsString,
-    fmt,
-    net::SocketAddr,
-    num::NonZeroU32,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use rustls_pki_types::ServerName;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{
-    app::ServerSettings, database, embedded_postgres::usual_folders, vault::MasterKeySources,
-};
+use crate::{app::ServerSettings, embedded_postgres::usual_folders, vault::MasterKeySources};
 
 mod logins;
 mod master_keys;
+mod problems;
 #[cfg(test)]
 mod tests;
 
 use logins::LoginArguments;
+use problems::{ADDRESS, Problems, present};
 
 /// What to do, and with which settings.
 pub struct Arguments {
@@ -247,6 +237,16 @@ struct Given {
     )]
     heartbeat_interval: String,
 
+    /// How often relays are compared by their open connections, 1 to 3600; crowded ones let some go over as long.
+    #[arg(
+        long,
+        env = "EKIDEN_BALANCE_INTERVAL",
+        global = true,
+        default_value = "60",
+        value_name = "SECONDS"
+    )]
+    balance_interval: String,
+
     /// Calls that each caller (an API token, or the subject of a login) has a second, 1 to 100000, and twice as many at
     /// once; a stream is one call. Each replica counts for itself, so that N of them allow up to N times as many.
     #[arg(
@@ -321,6 +321,7 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
     let grace = problems.seconds("relay-renewal-grace", grace, 0..=2_592_000);
     let health = problems.seconds("health-interval", &given.health_interval, 1..=3600);
     let heartbeat = problems.seconds("heartbeat-interval", &given.heartbeat_interval, 1..=300);
+    let balance = problems.seconds("balance-interval", &given.balance_interval, 1..=3600);
 
     let calls = problems.per_second("calls-per-second", &given.calls_per_second);
     let attempts = problems.per_second("attempts-per-second", &given.attempts_per_second);
@@ -341,6 +342,7 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
                 relay_renewal_grace: grace?,
                 health_interval: health?,
                 heartbeat_interval: heartbeat?,
+                balance_interval: balance?,
                 logins: logins?,
                 calls_per_second: calls?,
                 attempts_per_second: attempts?,
@@ -351,139 +353,4 @@ fn check(given: Given, usual: impl FnOnce() -> Vec<PathBuf>) -> Result<Settings,
         Some(settings) if problems.0.is_empty() => Ok(settings),
         _ => Err(problems.0),
     }
-}
-
-const ADDRESS: &str = "it must be an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
-
-struct Problems(Vec<String>);
-
-impl Problems {
-    fn add(&mut self, flag: &str, problem: impl fmt::Display) {
-        let variable = flag.to_uppercase().replace('-', "_");
-        self.0.push(format!("--{flag} (EKIDEN_{variable}): {problem}"));
-    }
-
-    fn parsed<T: FromStr>(&mut self, flag: &str, value: &str, rule: &str) -> Option<T> {
-        let parsed = value.trim().parse().ok();
-        if parsed.is_none() {
-            self.add(flag, format_args!("{value:?} will not do: {rule}"));
-        }
-        parsed
-    }
-
-    fn seconds(
-        &mut self,
-        flag: &str,
-        value: &str,
-        allowed: RangeInclusive<u64>,
-    ) -> Option<Duration> {
-        let seconds = value.trim().parse().ok().filter(|seconds| allowed.contains(seconds));
-        if seconds.is_none() {
-            let (least, most) = (allowed.start(), allowed.end());
-            self.add(
-                flag,
-                format_args!(
-                    "{value:?} will not do: it must be a number of seconds from {least} to {most}"
-                ),
-            );
-        }
-        seconds.map(Duration::from_secs)
-    }
-
-    fn per_second(&mut self, flag: &str, value: &str) -> Option<NonZeroU32> {
-        let number = value.trim().parse().ok().filter(|n: &NonZeroU32| n.get() <= 100_000);
-        if number.is_none() {
-            self.add(
-                flag,
-                format_args!("{value:?} will not do: it must be a number from 1 to 100000"),
-            );
-        }
-        number
-    }
-
-    fn path(&mut self, flag: &str, value: &str) -> Option<PathBuf> {
-        match std::path::absolute(Path::new(value)) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                self.add(flag, format_args!("{value:?} is no path: {error}"));
-                None
-            }
-        }
-    }
-
-    fn names(&mut self, value: &str) -> Option<Vec<String>> {
-        let names: Vec<_> =
-            value.split(',').map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned).collect();
-        for name in names.iter().filter(|name| ServerName::try_from(name.as_str()).is_err()) {
-            self.add(
-                "server-names",
-                format_args!("{name:?} is neither a DNS name nor an IP address"),
-            );
-        }
-        if names.is_empty() {
-            self.add(
-                "server-names",
-                "at least one name is needed: nobody could verify the certificate",
-            );
-        }
-        (!names.is_empty()).then_some(names)
-    }
-
-    fn trust_domain(&mut self, value: &str) -> Option<String> {
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
-        // SPIFFE-ID, section 2.1.
-        let good = !value.is_empty() && value.len() <= 255 && value.chars().all(allowed);
-        if !good {
-            self.add(
-                "trust-domain",
-                format_args!("{value:?} will not do: 1 to 255 of a-z, 0-9, '-', '.', '_'"),
-            );
-        }
-        good.then(|| value.to_owned())
-    }
-
-    fn database(
-        &mut self,
-        url: &Option<String>,
-        direct_url: &Option<String>,
-        programs: impl FnOnce() -> Vec<PathBuf>,
-    ) -> Option<Database> {
-        let (url, direct_url) = (present(url.as_deref()), present(direct_url.as_deref()));
-        let Some(url) = url else {
-            if direct_url.is_some() {
-                self.add("database-direct-url", "it goes with --database-url, which is missing");
-            }
-            return Some(Database::Embedded { programs: programs() });
-        };
-        let pool = self.postgres("database-url", url);
-        let direct = match direct_url {
-            Some(url) => self.postgres("database-direct-url", url),
-            None => pool.clone(),
-        };
-        Some(Database::At { pool: pool?, direct: direct? })
-    }
-
-    /// Never quotes the URL: it holds a password.
-    fn postgres(&mut self, flag: &str, url: &str) -> Option<Box<PgConnectOptions>> {
-        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            self.add(flag, "it must begin with postgres://");
-            return None;
-        }
-        let Ok(options) = PgConnectOptions::from_str(url) else {
-            self.add(
-                flag,
-                "it is no Postgres URL: it must be postgres://user:password@host:port/database?sslmode=…, with special characters in the password percent-encoded",
-            );
-            return None;
-        };
-        if let Err(problem) = database::check_transport(&options) {
-            self.add(flag, problem);
-        }
-        Some(Box::new(options))
-    }
-}
-
-/// An empty value, as compose files and task definitions like to pass, is none.
-fn present<T: AsRef<str>>(value: Option<T>) -> Option<T> {
-    value.filter(|value| !value.as_ref().trim().is_empty())
 }

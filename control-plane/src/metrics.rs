@@ -19,6 +19,7 @@ pub struct Metrics {
     health_reports: Counter<u64>,
     reaped: Counter<u64>,
     reaps_asked: Counter<u64>,
+    sheds_asked: Counter<u64>,
     sessions: UpDownCounter<i64>,
     session_contests: Counter<u64>,
     session_ends: Counter<u64>,
@@ -83,6 +84,11 @@ impl Metrics {
                 "ekiden.control_plane.reaps.asked",
                 "{relay}",
                 "Relays that were gone and whose records a sibling was asked to take out",
+            ),
+            sheds_asked: counter(
+                "ekiden.control_plane.sheds.asked",
+                "{connection}",
+                "Connections that crowded relays were asked to let go",
             ),
             sessions: level(
                 "ekiden.control_plane.sessions",
@@ -153,6 +159,11 @@ impl Metrics {
     /// Siblings were asked about relays that are gone.
     pub fn reaps_asked(&self, relays: u64) {
         self.reaps_asked.add(relays, &[]);
+    }
+
+    /// A crowded relay was asked to let connections go.
+    pub fn sheds_asked(&self, connections: u32) {
+        self.sheds_asked.add(connections.into(), &[]);
     }
 
     /// A sibling looked at the records of a relay that is gone.

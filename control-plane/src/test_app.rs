@@ -202,6 +202,7 @@ pub(crate) fn settings() -> ServerSettings {
         relay_renewal_grace: Duration::from_secs(3 * 3600),
         health_interval: Duration::from_secs(10),
         heartbeat_interval: Duration::from_secs(20),
+        balance_interval: Duration::from_secs(60),
         logins: None,
         calls_per_second: NonZeroU32::new(100_000).unwrap(),
         attempts_per_second: NonZeroU32::new(100_000).unwrap(),

@@ -257,13 +257,14 @@ impl DataPlane {
         }
     }
 
-    /// Picks as many connections to go as `count` says, the oldest first, of listeners that let connections go: those with
-    /// a maximum age. They are asked one after the other over `within`, each in its part of it at a random moment; `random`
+    /// Sees to it that as many connections go as `count` says, the oldest first, of listeners that let connections go: those with
+    /// a maximum age. Who is on the way out already counts; the others are asked one after the other over `within`, each in its part of it at a random moment; `random`
     /// gives uniform numbers in `[0, 1)`. Gives how many were picked.
     pub fn shed(&self, count: usize, within: Duration, mut random: impl FnMut() -> f64) -> usize {
-        let mut settled = self.0.running.load().settled();
+        let running = self.0.running.load();
+        let mut settled = running.settled();
         settled.sort_unstable_by_key(|(opened, id, _)| (*opened, *id));
-        settled.truncate(count);
+        settled.truncate(count.saturating_sub(running.count_leaving()));
         let (now, picked) = (Instant::now(), settled.len());
         for (at, (_, id, connections)) in settled.iter().enumerate() {
             let part = (at as f64 + random()) / picked as f64;

@@ -230,6 +230,7 @@ pub async fn run(
         orders: orders.clone(),
     };
     parts.start("reaping", reaping.run());
+    parts.start("shedding", shed(data_plane.clone(), orders.clone()));
     parts.start("telling of siblings", tell_siblings(registration.subscribe(), orders.clone()));
     let reason = tokio::select! {
         () = membership.run(rand::random::<f64>) => return Err(LifecycleError::PartEnded("registration")),
@@ -324,6 +325,20 @@ async fn tell_siblings(mut registration: watch::Receiver<Registration>, orders: 
         if registration.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// Lets connections go when the control plane sees that this relay has more than its share.
+async fn shed(data_plane: DataPlane, orders: Orders) {
+    let mut asked = orders.shed.subscribe();
+    while asked.changed().await.is_ok() {
+        let (connections, within) = *asked.borrow_and_update();
+        let picked = data_plane.shed(connections, within, rand::random::<f64>);
+        tracing::info!(
+            asked = connections,
+            picked,
+            "The relay lets connections go, for siblings that have fewer"
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! End to end: the real binaries among real protocols, each test in a world of its own.
 mod e2e {
     mod authorities;
+    mod balance;
     mod bystander;
     mod changes;
     mod command_line;

@@ -1,14 +1,23 @@
 //! Looks each second at relays that are gone, that are to drain, and at fleets with cells, and tells the sessions here.
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use ekiden_proto::{
-    relay::v1::{GoneRelay, Reap},
+    health::v1::HealthReport,
+    relay::v1::{GoneRelay, Reap, Shed},
     settings::v1::Settings,
 };
 use prost::Message;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{gone::due, placement::place};
+use super::{
+    balance::{self, Load},
+    gone::due,
+    placement::place,
+};
 use crate::{
     app::App,
     error::Error,
@@ -21,18 +30,26 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Processes whose lease ended are rare, and their relays come back elsewhere: each so many looks.
+const LEASES_EVERY: u64 = 10;
 /// A sibling that says nothing for this long is not waited for.
 const ANSWER_WITHIN: time::Duration = time::Duration::seconds(15);
 
 /// Looks until cancelled.
 pub async fn run(app: &App) {
     let mut troubled = false;
+    let (mut looks, mut balanced_at) = (0, Instant::now());
     loop {
         tokio::select! {
             () = app.cancel.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        let looked = look(app).await;
+        looks += 1;
+        let to_balance = balanced_at.elapsed() >= app.settings.balance_interval;
+        if to_balance {
+            balanced_at = Instant::now();
+        }
+        let looked = look(app, looks, to_balance).await;
         if let Err(error) = &looked
             && !troubled
         {
@@ -42,13 +59,17 @@ pub async fn run(app: &App) {
     }
 }
 
-async fn look(app: &App) -> Result<(), Error> {
+async fn look(app: &App, looks: u64, to_balance: bool) -> Result<(), Error> {
     if app.live.count() == 0 {
         return Ok(());
     }
     drain(app).await?;
-    reap(app).await?;
-    place_in_cells(app).await
+    reap(app, looks.is_multiple_of(LEASES_EVERY)).await?;
+    place_in_cells(app).await?;
+    if to_balance {
+        balance(app).await?;
+    }
+    Ok(())
 }
 
 async fn drain(app: &App) -> Result<(), Error> {
@@ -60,10 +81,10 @@ async fn drain(app: &App) -> Result<(), Error> {
 }
 
 /// Asks one sibling of each fleet about those that are gone.
-async fn reap(app: &App) -> Result<(), Error> {
+async fn reap(app: &App, ended_leases: bool) -> Result<(), Error> {
     let now = app.clock.now();
     let mut db = app.pool.begin(&Scope::Provider).await?;
-    let rows = registrations::of_fleets_with_gone(&mut db, now).await?;
+    let rows = registrations::of_fleets_with_gone(&mut db, now, ended_leases).await?;
     let mut fleets: HashMap<(&str, &str), Vec<&ListedRow>> = HashMap::new();
     for row in &rows {
         fleets.entry((&row.tenant_id, &row.fleet_id)).or_default().push(row);
@@ -123,11 +144,56 @@ async fn place_in_cells(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
+/// Asks crowded relays to let connections go.
+async fn balance(app: &App) -> Result<(), Error> {
+    for fleet in app.live.fleets() {
+        let listeners = settings(app, &fleet).listeners.into_iter();
+        let letting_go = listeners.filter(|listener| listener.max_connection_age.is_some());
+        let letting_go: HashSet<String> = letting_go.map(|listener| listener.name).collect();
+        if letting_go.is_empty() {
+            continue;
+        }
+        let mut db = app.pool.begin(&Scope::Provider).await?;
+        let rows = registrations::crowds(&mut db, &fleet, app.clock.now()).await?;
+        drop(db);
+        let loads: Vec<Load> = rows
+            .into_iter()
+            .map(|row| {
+                let report = HealthReport::decode(&*row.report).unwrap_or_default();
+                let listeners = report.listeners.iter();
+                let open = listeners
+                    .filter(|listener| letting_go.contains(&listener.name))
+                    .map(|listener| listener.connections_open);
+                Load { relay: row.relay_id, connections: open.sum(), in_dns: row.in_dns }
+            })
+            .collect();
+        for (relay, connections) in balance::shed(&loads) {
+            // Of those that are connected to another process, that one takes care.
+            if !app.live.has(relay) {
+                continue;
+            }
+            tracing::info!(
+                tenant.id = fleet.tenant, fleet.id = fleet.fleet, relay.id = %relay, connections,
+                "A crowded relay is asked to let connections go"
+            );
+            app.metrics.sheds_asked(connections);
+            let within = prost_types::Duration::try_from(app.settings.balance_interval).ok();
+            app.live.order(relay, Order::Shed(Shed { connections, within }));
+        }
+    }
+    Ok(())
+}
+
+fn settings(app: &App, fleet: &FleetName) -> Settings {
+    let head = app.heads.known(fleet);
+    // What is committed was checked before; nothing but this can read it here.
+    head.map(|head| Settings::decode(&*head.snapshot.settings).unwrap_or_default())
+        .unwrap_or_default()
+}
+
 /// Ids of the services of a fleet's cells.
 fn cells(app: &App, fleet: &FleetName) -> Vec<String> {
-    let Some(head) = app.heads.known(fleet) else { return Vec::new() };
-    // What is committed was checked before; nothing but this can read it here.
-    let settings = Settings::decode(&*head.snapshot.settings).unwrap_or_default();
+    let settings = settings(app, fleet);
     let cloud_map = settings.discovery.and_then(|discovery| discovery.cloud_map);
     cloud_map.unwrap_or_default().cells.into_iter().map(|cell| cell.service_id).collect()
 }

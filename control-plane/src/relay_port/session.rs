@@ -2,9 +2,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{
-    Drain, Heartbeat, Hello, LeaveAnswer, Placement, Reconnect, SessionParameters, SessionRequest,
-    SessionResponse, SettingsPhase, UpToDate, session_request::Message as Up,
-    session_response::Message as Down,
+    Heartbeat, Hello, LeaveAnswer, Placement, Reconnect, SessionRequest, SessionResponse,
+    SettingsPhase, UpToDate, session_request::Message as Up, session_response::Message as Down,
 };
 use ekiden_telemetry::propagation;
 use tokio::{
@@ -14,6 +13,8 @@ use tokio::{
 use tonic::{Code, Status, Streaming};
 use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
+
+mod orders;
 
 use super::{
     enrollment::{described, not_known, refusal, revoked},
@@ -27,16 +28,13 @@ use crate::{
     names::RelayName,
     pki::RelayIdentity,
     registrations::departure,
-    sessions::{Head, Lease, Order},
+    sessions::{Head, Lease},
     store::relays::{self, Opened, Opening},
-    timestamps::to_proto,
 };
 
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// A relay that does not read for this long is gone.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
-/// Relays that come back together are spread so that about this many come a second.
-const RETURNS_PER_SECOND: usize = 500;
 /// How long relays may take to move when this process stops.
 const MOVE_WITHIN: Duration = Duration::from_secs(2);
 /// From how many contests in a row two tasks are taken to have one key; a single one is a connection that broke.
@@ -250,31 +248,6 @@ impl Session {
                     }
                 }
             }
-        }
-    }
-
-    fn parameters(&self) -> SessionParameters {
-        let duration = |d: Duration| prost_types::Duration::try_from(d).ok();
-        let spread = self.app.live.count().div_ceil(RETURNS_PER_SECOND).max(1) as u64;
-        SessionParameters {
-            session: self.id.to_string(),
-            health_interval: duration(self.app.settings.health_interval),
-            heartbeat_interval: duration(self.app.settings.heartbeat_interval),
-            reconnect_spread: duration(Duration::from_secs(spread)),
-            server_time: Some(to_proto(self.app.clock.now())),
-            epoch: self.epoch.unsigned_abs(),
-        }
-    }
-
-    async fn pass_on(&mut self, order: Order) -> Result<(), Error> {
-        match order {
-            // Asked for each second until the relay has left.
-            Order::Drain if self.draining => Ok(()),
-            Order::Drain => {
-                self.draining = true;
-                self.send(Down::Drain(Drain {})).await
-            }
-            Order::Reap(reap) => self.send(Down::Reap(reap)).await,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ekiden_proto::relay::v1::Reap;
+use ekiden_proto::relay::v1::{Reap, Shed};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,6 +21,8 @@ pub enum Order {
     Drain,
     /// To take out the records of siblings that are gone.
     Reap(Reap),
+    /// To let connections go.
+    Shed(Shed),
 }
 
 /// Sessions that are open here.

@@ -178,29 +178,38 @@ pub struct ListedRow {
     pub leaving: bool,
 }
 
-/// Every relay that may be listed, of the fleets that have one that is gone.
+/// Every relay that may be listed, of the fleets that have one that is gone. Sessions of processes whose lease ended count with
+/// `ended_leases` alone: finding them reads every relay.
 ///
 /// # Errors
 /// What the database says.
 pub async fn of_fleets_with_gone(
     db: &mut PgConnection,
     now: OffsetDateTime,
+    ended_leases: bool,
 ) -> Result<Vec<ListedRow>, sqlx::Error> {
     sqlx::query_as!(
         ListedRow,
-        r#"with listed as (
+        r#"with concerned as (
+            select tenant_id, fleet_id from relays where listed_in <> '{}' and session_id is null
+            union
+            select r.tenant_id, r.fleet_id from relays r
+            where $2 and r.listed_in <> '{}' and r.session_id is not null
+              and not exists (select from replicas p where p.replica_id = r.replica_id and p.lease_until > $1)
+         ), listed as (
             select r.tenant_id, r.fleet_id, r.relay_id, r.session_epoch, r.reap_after, r.leaving_at,
                 case when r.session_id is null then coalesce(r.disconnected_at, r.last_seen_at, r.enrolled_at)
                      when p.lease_until > $1 then null
                      else coalesce(p.lease_until, r.last_seen_at, r.enrolled_at) end as gone_at
-            from relays r left join replicas p on p.replica_id = r.replica_id
+            from concerned join relays r using (tenant_id, fleet_id) left join replicas p on p.replica_id = r.replica_id
             where r.listed_in <> '{}'
          )
          select l.tenant_id, l.fleet_id, l.relay_id, l.session_epoch as epoch, l.gone_at, l.reap_after,
             l.leaving_at is not null as "leaving!"
          from listed l
          where exists (select from listed g where g.tenant_id = l.tenant_id and g.fleet_id = l.fleet_id and g.gone_at is not null)"#,
-        now
+        now,
+        ended_leases
     )
     .fetch_all(db)
     .await
@@ -269,6 +278,42 @@ pub async fn staying(
          where r.tenant_id = $1 and r.fleet_id = $2 and r.session_id is not null and r.leaving_at is null
            and r.drain_requested_at is null and r.revoked_at is null
          order by r.relay_id",
+        fleet.tenant,
+        fleet.fleet,
+        now
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A relay as workloads come to it.
+#[derive(Clone, Debug)]
+pub struct CrowdRow {
+    /// Its id.
+    pub relay_id: Uuid,
+    /// Services under whose names DNS answers with it.
+    pub in_dns: Vec<String>,
+    /// Its last health report, encoded.
+    pub report: Vec<u8>,
+}
+
+/// Relays of a fleet that workloads find and that stay.
+///
+/// # Errors
+/// What the database says.
+pub async fn crowds(
+    db: &mut PgConnection,
+    fleet: &FleetName,
+    now: OffsetDateTime,
+) -> Result<Vec<CrowdRow>, sqlx::Error> {
+    sqlx::query_as!(
+        CrowdRow,
+        "select r.relay_id, r.in_dns, h.report
+         from relays r
+         join replicas p on p.replica_id = r.replica_id and p.lease_until > $3
+         join relay_health h using (tenant_id, fleet_id, relay_id)
+         where r.tenant_id = $1 and r.fleet_id = $2 and r.session_id is not null and r.leaving_at is null
+           and r.drain_requested_at is null and r.in_dns <> '{}'",
         fleet.tenant,
         fleet.fleet,
         now

@@ -119,13 +119,23 @@ impl Running {
 
     /// The connections of listeners that let connections go, with the time that each was opened, and its id.
     pub(super) fn settled(&self) -> Vec<(Instant, u64, Arc<Connections>)> {
-        let letting_go =
-            self.routes.values().filter(|route| route.settings.max_connection_age.is_some());
-        let settled = letting_go.flat_map(Route::all_connections).flat_map(|connections| {
+        let settled = self.letting_go().flat_map(|connections| {
             let named = |(opened, id)| (opened, id, Arc::clone(connections));
             connections.settled().into_iter().map(named)
         });
         settled.collect()
+    }
+
+    /// How many connections of those listeners are on their way out.
+    pub(super) fn count_leaving(&self) -> usize {
+        self.letting_go().map(|connections| connections.count_leaving()).sum()
+    }
+
+    fn letting_go(&self) -> impl Iterator<Item = &Arc<Connections>> {
+        let routes = self.routes.values();
+        routes
+            .filter(|route| route.settings.max_connection_age.is_some())
+            .flat_map(Route::all_connections)
     }
 
     /// How often to look at connections: often enough that a timeout is a twentieth too long at most.

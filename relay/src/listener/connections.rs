@@ -146,6 +146,11 @@ impl Connections {
         settled.map(|(id, slot)| (slot.stay.opened(), *id)).collect()
     }
 
+    /// How many are on their way out.
+    pub(crate) fn count_leaving(&self) -> usize {
+        self.slots().open.values().filter(|slot| slot.stay.leaves()).count()
+    }
+
     /// Picks a connection to go then, if it is still open and its listener lets connections go at all.
     pub(crate) fn shed(&self, id: u64, at: Instant) {
         if let Some(slot) = self.slots().open.get_mut(&id) {

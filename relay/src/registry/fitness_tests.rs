@@ -112,7 +112,8 @@ fn an_address_that_is_not_the_tasks_is_named_with_its_variable() {
 #[tokio::test]
 async fn a_service_that_does_not_fit_is_named_with_what_it_has() {
     assert_eq!(of_services(|| Ok(good())).await, []);
-    let kinds: [(fn(&mut ServiceKind), &str, &str); 4] = [
+    type Change = fn(&mut ServiceKind);
+    let kinds: [(Change, &str, &str); 4] = [
         (|kind| kind.records = vec!["CNAME".to_owned()], "service_id", "type CNAME"),
         (|kind| kind.records = Vec::new(), "service_id", "no DNS records"),
         (|kind| kind.one_answer = true, "service_id", "MULTIVALUE"),

@@ -272,6 +272,7 @@ impl Link {
             Told::LeaveAnswer(answer) => subject.orders.departure.hear(answer.verdict()),
             Told::Placement(placement) => subject.orders.hear_placement(placement),
             Told::Reap(reap) => subject.orders.hear_reap(reap),
+            Told::Shed(shed) => subject.orders.hear_shed(shed),
             Told::Drain(_) => {
                 subject.orders.drain.send_replace(true);
             }

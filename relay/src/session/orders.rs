@@ -1,5 +1,5 @@
 //! What the control plane asks of a relay beside settings and keys, and what the relay answers; latest values all of it.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{self as proto, GoneRelay, Listing, ReapReport};
 use tokio::sync::watch;
@@ -8,6 +8,8 @@ use super::departure::Departure;
 
 /// Relays that one request may name.
 const MOST_GONE: usize = 32;
+/// Over how long connections may be let go.
+const LONGEST_SHED: Duration = Duration::from_secs(3600);
 /// Services that a relay may be placed in.
 const MOST_CELLS: usize = 32;
 
@@ -35,6 +37,8 @@ pub struct Orders {
     pub listing: watch::Sender<Listing>,
     /// Whether an operator wants the relay to leave.
     pub drain: watch::Sender<bool>,
+    /// Connections to let go, and over how long; the last such order.
+    pub shed: watch::Sender<(usize, Duration)>,
 }
 
 impl Default for Orders {
@@ -46,6 +50,7 @@ impl Default for Orders {
             reaped: watch::Sender::new(None),
             listing: watch::Sender::new(Listing::default()),
             drain: watch::Sender::new(false),
+            shed: watch::Sender::new((0, Duration::ZERO)),
         }
     }
 }
@@ -63,6 +68,12 @@ impl Orders {
     pub(super) fn hear_reap(&self, mut reap: proto::Reap) {
         reap.relays.truncate(MOST_GONE);
         self.gone.send_replace(Arc::new(reap.relays));
+    }
+
+    pub(super) fn hear_shed(&self, shed: proto::Shed) {
+        let within = shed.within.and_then(|within| Duration::try_from(within).ok());
+        let within = within.unwrap_or_default().min(LONGEST_SHED);
+        self.shed.send_replace((shed.connections as usize, within));
     }
 
     fn assign(&self, change: impl FnOnce(&mut Assignment)) {
