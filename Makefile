@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint deploy-lint deploy-check fuzz bench prepare build sql
+.PHONY: help demo test lint deploy-lint deploy-check dns-proof fuzz bench prepare build sql
 
 help: ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -42,6 +42,10 @@ deploy-lint: ## Checks the rest of deploy/: CloudFormation against moto, checkov
 deploy-check: ## Checks deploy/terraform, and applies and destroys its examples against moto, where Terraform is at hand
 	@tests/prepare.sh python
 	@deploy/terraform/check.sh
+
+dns-proof: prepare ## Lets relays come, go and die in network namespaces, counts what workloads notice, writes docs/dns.md (as root; ten minutes)
+	$(CARGO) build --workspace --all-targets
+	@target/debug/ekiden-dns-proof --write docs/dns.md
 
 fuzz: ## Feeds the parsers what libFuzzer thinks of (EKIDEN_FUZZ_SECONDS: for how long each; 20)
 	@tests/prepare.sh compiler

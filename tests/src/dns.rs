@@ -1,5 +1,8 @@
 //! The VPC's resolver on loopback (UDP and TCP): answers from Cloud Map's state as Route 53 does, and from names that
 //! the world sets; counts queries, and fails on demand.
+//!
+//! - [`cache`]: a resolver before it that remembers, as the VPC's own does.
+pub mod cache;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +34,11 @@ use crate::cloud_map::{self, DnsView, Routing};
 const MULTIVALUE: usize = 8;
 /// Seconds that a missing name outside Cloud Map may be remembered: Route 53's default for private zones.
 const NEGATIVE_TTL: u32 = 300;
+
+/// Longest silence on a TCP connection.
+const TCP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most answers in preparation on one.
+const TCP_CONNECTIONS: usize = 64;
 
 /// What the server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +106,7 @@ impl Dns {
         });
         let mut server = Server::new(Handler { shared: Arc::clone(&shared) });
         server.register_socket(udp);
-        server.register_listener(tcp, Duration::from_secs(5), 64);
+        server.register_listener(tcp, TCP_TIMEOUT, TCP_CONNECTIONS);
         Ok(Self { address, shared, _server: server })
     }
 

@@ -2,8 +2,12 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use hickory_resolver::proto::rr::RecordType;
 
-use super::{Dns, Failure};
-use crate::{cloud_map::CloudMap, workloads::resolver::Resolver};
+use super::{Dns, Failure, cache::Cache};
+use crate::{
+    cloud_map::CloudMap,
+    harness::wait::{self, SAFETY},
+    workloads::resolver::Resolver,
+};
 
 const NAME: &str = "relay.apps.internal.";
 
@@ -86,5 +90,46 @@ async fn names_that_the_world_sets_have_addresses_and_services() -> anyhow::Resu
     assert_eq!(resolver.pick("vendor.test.", 80).await?, ([127, 2, 2, 2], 80).into());
     assert!(resolver.addresses("_relays._tcp.msp.test.").await.is_err(), "it has no A records");
     assert_eq!(world.dns.queries("_relays._tcp.msp.test.", RecordType::A), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cache_before_it_remembers_an_answer_for_what_is_left_of_its_ttl() -> anyhow::Result<()> {
+    let world = fixture(1).await?;
+    let cache = Cache::start(Ipv4Addr::LOCALHOST.into(), world.dns.address()).await?;
+    let workloads = [Resolver::new(cache.address())?, Resolver::new(cache.address())?];
+    assert_eq!(workloads[0].addresses(NAME).await?.len(), 1);
+    world.cloud_map.plant_instance(&world.service, "later", "127.1.1.2");
+    // TTLs are whole seconds: what is left is less when one of them has gone by.
+    let mut left = 60;
+    wait::until("the TTL goes down", SAFETY, async || {
+        workloads[1].forget();
+        let lookup = workloads[1].lookup(NAME, RecordType::A).await?;
+        assert_eq!(lookup.answers().len(), 1, "the cache should still hold the old answer");
+        left = lookup.answers()[0].ttl;
+        Ok((left < 60).then_some(()))
+    })
+    .await?;
+    assert!(left >= 30, "{left}");
+    assert_eq!(world.dns.queries(NAME, RecordType::A), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cache_before_it_remembers_that_there_is_nothing() -> anyhow::Result<()> {
+    let world = fixture(0).await?;
+    let cache = Cache::start(Ipv4Addr::LOCALHOST.into(), world.dns.address()).await?;
+    let workload = Resolver::new(cache.address())?;
+    for _ in 0..3 {
+        workload.forget();
+        assert!(workload.addresses(NAME).await.is_err_and(|error| error.is_nx_domain()));
+    }
+    world.cloud_map.plant_instance(&world.service, "task", "127.1.1.1");
+    workload.forget();
+    assert!(workload.addresses(NAME).await.is_err_and(|error| error.is_nx_domain()));
+    assert_eq!(world.dns.queries(NAME, RecordType::A), 1);
+    world.dns.fail(Failure::ServFail);
+    let other = workload.addresses("else.apps.internal.").await;
+    assert!(other.is_err_and(|error| !error.is_nx_domain()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Loopback addresses of one world: a /24 of 127.0.0.0/8 that no other world uses at the time.
+//! Addresses of one world: a /24 of 127.0.0.0/8 that no other world uses at the time, or one of a network that was made for it.
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::atomic::{AtomicU8, Ordering},
@@ -12,7 +12,7 @@ const CLAIM: u16 = 47_321;
 /// A /24 and the addresses given out of it.
 #[derive(Debug)]
 pub struct Loopback {
-    prefix: [u8; 2],
+    network: [u8; 3],
     next: AtomicU8,
     /// Held as long as the /24 is: a second world's claim fails.
     _claim: TcpListener,
@@ -23,14 +23,20 @@ impl Loopback {
     pub fn claim() -> anyhow::Result<Self> {
         let mut tries = 0;
         loop {
-            let prefix = [rand::random_range(1..=254), rand::random_range(1..=254)];
-            let address = Ipv4Addr::new(127, prefix[0], prefix[1], 1);
-            match TcpListener::bind((address, CLAIM)) {
-                Ok(claim) => return Ok(Self { prefix, next: AtomicU8::new(2), _claim: claim }),
+            let network = [127, rand::random_range(1..=254), rand::random_range(1..=254)];
+            match Self::claim_of(network) {
+                Ok(claimed) => return Ok(claimed),
                 Err(_) if tries < 50 => tries += 1,
                 Err(error) => return Err(error).context("claiming a loopback network"),
             }
         }
+    }
+
+    /// Claims this /24, whose first three addresses this machine must have.
+    pub fn claim_of(network: [u8; 3]) -> std::io::Result<Self> {
+        let [a, b, c] = network;
+        let claim = TcpListener::bind((Ipv4Addr::new(a, b, c, 1), CLAIM))?;
+        Ok(Self { network, next: AtomicU8::new(2), _claim: claim })
     }
 
     /// Returns the address that the world's own servers share.
@@ -52,6 +58,7 @@ impl Loopback {
     }
 
     fn at(&self, last: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.prefix[0], self.prefix[1], last)
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, last)
     }
 }

@@ -61,10 +61,31 @@ impl Process {
         variables: &[(String, String)],
         stdout: Stdout,
     ) -> anyhow::Result<Self> {
+        Self::start_in(None, folder, name, program, arguments, variables, stdout)
+    }
+
+    /// The same, in a network namespace.
+    pub fn start_in(
+        namespace: Option<&str>,
+        folder: &Path,
+        name: &str,
+        program: &str,
+        arguments: &[&str],
+        variables: &[(String, String)],
+        stdout: Stdout,
+    ) -> anyhow::Result<Self> {
         let logs = folder.join("logs");
         let log = logs.join(format!("{name}.log"));
         let append = |path: &Path| fs::File::options().create(true).append(true).open(path);
-        let mut command = Command::new(binary(program)?);
+        let mut command = match namespace {
+            None => Command::new(binary(program)?),
+            Some(namespace) => {
+                // It becomes the program: the process id is the program's.
+                let mut ip = Command::new("ip");
+                ip.args(["netns", "exec", namespace]).arg(binary(program)?);
+                ip
+            }
+        };
         command
             .args(arguments)
             .env_clear()

@@ -43,6 +43,8 @@ pub struct RelayOptions {
     pub metadata: Mode,
     /// What it is told of ECS's stop timeout, in seconds.
     pub stop_timeout: u32,
+    /// Network namespace that it runs in, and its address there; none: an address of the world's own.
+    pub place: Option<(String, Ipv4Addr)>,
     /// Further environment variables; they win.
     pub variables: Vec<(String, String)>,
 }
@@ -56,6 +58,7 @@ impl RelayOptions {
             zone: "ap-northeast-1a".to_owned(),
             metadata: Mode::Serve,
             stop_timeout: 30,
+            place: None,
             variables: Vec::new(),
         }
     }
@@ -69,6 +72,7 @@ impl RelayOptions {
 
 /// A relay with an address of its own.
 pub struct Relay {
+    namespace: Option<String>,
     name: String,
     process: Process,
     address: Ipv4Addr,
@@ -86,7 +90,10 @@ impl Relay {
         control_plane: impl Into<Option<&'a RelayPort>>,
         options: RelayOptions,
     ) -> anyhow::Result<Self> {
-        let address = world.loopback.next();
+        let (namespace, address) = match options.place.clone() {
+            Some((namespace, address)) => (Some(namespace), address),
+            None => (None, world.loopback.next()),
+        };
         let state = world.folder().join("relays").join(&options.name);
         fs::create_dir_all(&state)?;
         let task = format!("{:032x}", rand::random::<u128>());
@@ -113,8 +120,9 @@ impl Relay {
         }
         variables.extend(options.variables);
         let folder = world.folder().to_owned();
-        let process = spawn(&folder, &options.name, &variables)?;
+        let process = spawn(namespace.as_deref(), &folder, &options.name, &variables)?;
         Ok(Self {
+            namespace,
             name: options.name,
             process,
             address,
@@ -131,7 +139,8 @@ impl Relay {
         // A killed relay leaves its file behind.
         drop(fs::remove_file(self.state.join("endpoints.json")));
         self.http = None;
-        self.process = spawn(&self.folder, &self.name, &self.variables)?;
+        let namespace = self.namespace.as_deref();
+        self.process = spawn(namespace, &self.folder, &self.name, &self.variables)?;
         Ok(())
     }
 
@@ -236,8 +245,14 @@ impl Relay {
     }
 }
 
-fn spawn(folder: &Path, name: &str, variables: &[(String, String)]) -> anyhow::Result<Process> {
-    Process::start(folder, name, "ekiden-relay", &["run"], variables, Stdout::File)
+fn spawn(
+    namespace: Option<&str>,
+    folder: &Path,
+    name: &str,
+    variables: &[(String, String)],
+) -> anyhow::Result<Process> {
+    let (program, arguments) = ("ekiden-relay", ["run"]);
+    Process::start_in(namespace, folder, name, program, &arguments, variables, Stdout::File)
 }
 
 fn read_endpoint(path: &Path) -> Option<SocketAddr> {

@@ -48,6 +48,11 @@ pub struct World {
 impl World {
     /// Makes a world with nothing of Ekiden's in it.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_in(Loopback::claim()?).await
+    }
+
+    /// Makes one at these addresses.
+    pub async fn start_in(loopback: Loopback) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("ekiden-world-").tempdir()?;
         // The embedded Postgres runs as another user when this one is root, and must reach its folder.
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
@@ -58,7 +63,6 @@ impl World {
         if std::env::var_os("EKIDEN_KEEP_WORLD").is_some() {
             fs::write(folder.join("keep"), "")?;
         }
-        let loopback = Loopback::claim()?;
         let any = loopback.any_port();
         let cloud_map = CloudMap::start(any, Duration::from_millis(200)).await?;
         let dns = Dns::start(loopback.host(), cloud_map.view()).await?;

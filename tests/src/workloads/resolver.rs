@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
+    lookup::Lookup,
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::{RData, RecordType},
 };
@@ -33,12 +34,17 @@ impl Resolver {
 
     /// Returns the addresses of `name` (absolute, with its trailing dot), from memory while their TTL lasts.
     pub async fn addresses(&self, name: &str) -> Result<Vec<Ipv4Addr>, NetError> {
-        let lookup = self.resolver.lookup(name, RecordType::A).await?;
+        let lookup = self.lookup(name, RecordType::A).await?;
         let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
             RData::A(address) => Some(address.0),
             _ => None,
         });
         Ok(addresses.collect())
+    }
+
+    /// Returns the whole answer to one question, its TTLs as what is left of them.
+    pub async fn lookup(&self, name: &str, record_type: RecordType) -> Result<Lookup, NetError> {
+        self.resolver.lookup(name, record_type).await
     }
 
     /// Returns one of the addresses of `name`, drawn at random, with `port`.
