@@ -28,8 +28,8 @@ breach 'an ignored test, or a lint allowed away' "$(rust | find_in '#\[ignore|#!
 breach 'the time is read outside a clock file' "$(product | grep -v 'clock.rs' | find_in 'SystemTime::now|now_utc\(\)')"
 
 missing=''
-for name in $(grep -oE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/security.md | tr -d '`' | sort -u); do
-    rust | xargs grep -qE "fn $name\b" || missing+="docs/security.md: $name"$'\n'
+for name in $(grep -ohE '`[a-z0-9]+(_[a-z0-9]+){3,}`' docs/security.md docs/faults.md | tr -d '`' | sort -u); do
+    rust | xargs grep -qE "fn $name\b" || missing+="docs: $name"$'\n'
 done
 breach 'a claim whose test does not exist' "${missing%$'\n'}"
 
