@@ -201,6 +201,7 @@ impl Health {
             conditions: assessment.conditions.clone(),
             process: Some(self.process()),
             leave: sources.leave.borrow().clone(),
+            undelivered: !assessment.delivers,
         };
         fit(&mut report);
         report

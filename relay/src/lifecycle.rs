@@ -160,6 +160,7 @@ pub async fn run(
         delivers: health.delivers(),
         running: standing.running(),
         assignment: orders.assignment.subscribe(),
+        departure: orders.departure.clone(),
     };
     let settings = applier.settings.clone();
     let mut membership = Membership::new(
@@ -190,7 +191,12 @@ pub async fn run(
     let mut parts = Parts::default();
     parts.start(
         "probing collectors",
-        probe::run(data_plane.clone(), applier.probe.subscribe(), rand::random::<f64>),
+        probe::run(
+            data_plane.clone(),
+            applier.probe.subscribe(),
+            health.delivers(),
+            rand::random::<f64>,
+        ),
     );
     match dialer {
         None => {
@@ -248,7 +254,6 @@ pub async fn run(
         told: &leave,
         data_plane: &data_plane,
         membership: &mut membership,
-        departure: &orders.departure,
         goodbye: &goodbye,
         parts: &mut parts,
     };

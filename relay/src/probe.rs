@@ -33,11 +33,13 @@ impl Cause {
     }
 }
 
-/// Probes for as long as the process runs: at once when there is a cause, and by a timer. `random` gives uniform numbers
+/// Probes for as long as the process runs: at once when there is a cause or when telemetry is no longer delivered, and by
+/// a timer. `random` gives uniform numbers
 /// in `[0, 1)`.
 pub async fn run(
     data_plane: DataPlane,
     mut causes: watch::Receiver<Cause>,
+    mut delivers: watch::Receiver<bool>,
     mut random: impl FnMut() -> f64 + Send,
 ) {
     let mut span = causes.borrow_and_update().span();
@@ -46,6 +48,7 @@ pub async fn run(
         let (reached, consented) = probes.instrument(span).await;
         let well = reached && consented;
         let every = if well { ALL_WELL } else { AGAIN };
+        let delivered = *delivers.borrow_and_update();
         tokio::select! {
             changed = causes.changed() => {
                 if changed.is_err() {
@@ -53,6 +56,8 @@ pub async fn run(
                 }
                 span = causes.borrow_and_update().span();
             }
+            // A workload's connection told before the timer did.
+            Ok(_) = delivers.wait_for(|delivers| !delivers), if well && delivered => span = Span::none(),
             // What is asked every few seconds is no news, so it has no trace.
             () = sleep(every.mul_f64(0.75 + 0.5 * random())) => span = Span::none(),
         }

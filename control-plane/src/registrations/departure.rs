@@ -1,5 +1,8 @@
 //! Whether a relay may leave its services: never the last one while a sibling is expected.
-use ekiden_proto::relay::v1::LeaveVerdict;
+use std::collections::HashSet;
+
+use ekiden_proto::{health::v1::HealthReport, relay::v1::LeaveVerdict};
+use prost::Message;
 use time::Duration;
 use uuid::Uuid;
 
@@ -30,6 +33,41 @@ pub async fn decide(
     let verdict = verdict(identity.id, own, &siblings);
     if verdict == LeaveVerdict::Granted {
         registrations::let_go(&mut db, identity.id, epoch, now).await?;
+    }
+    db.commit().await?;
+    Ok(verdict)
+}
+
+/// Decides for a relay that stays, and wants to be out of DNS until it can deliver. Siblings that cannot deliver either are no
+/// reason to let it go: while a vendor is down for all, everybody stays. From then on it counts for no sibling as one in DNS.
+///
+/// # Errors
+/// What the database says.
+pub async fn decide_undelivered(
+    app: &App,
+    identity: &RelayIdentity,
+    epoch: i64,
+    own: &[String],
+) -> Result<LeaveVerdict, Error> {
+    let now = app.clock.now();
+    let fleet = identity.fleet();
+    let mut db = app.pool.begin(&identity.scope()).await?;
+    let siblings = registrations::lock_siblings(&mut db, &fleet, now - EXPECTED, now).await?;
+    let reports = registrations::crowds(&mut db, &fleet, now).await?;
+    let delivering: HashSet<Uuid> = reports
+        .into_iter()
+        .filter(|row| HealthReport::decode(&*row.report).is_ok_and(|report| !report.undelivered))
+        .map(|row| row.relay_id)
+        .collect();
+    let siblings: Vec<SiblingRow> =
+        siblings.into_iter().filter(|one| delivering.contains(&one.relay_id)).collect();
+    let verdict = match verdict(identity.id, own, &siblings) {
+        LeaveVerdict::Granted => LeaveVerdict::Granted,
+        // Nobody goes for good: others may deliver soon.
+        _ => LeaveVerdict::Wait,
+    };
+    if verdict == LeaveVerdict::Granted {
+        registrations::set(&mut db, identity.id, epoch, own, &[]).await?;
     }
     db.commit().await?;
     Ok(verdict)

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::store::registrations::ListedRow;
 
-/// A session that broke is back within this, mostly.
-const GRACE: Duration = Duration::seconds(2);
+/// A session that broke is back within this, mostly; of those that are not, the sibling finds that they answer.
+const GRACE: Duration = Duration::SECOND;
 /// Those that vanish within this of each other vanish together.
 const TOGETHER: Duration = Duration::MINUTE;
 /// How many of a fleet may vanish together; one always may.
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn one_of_two_that_is_gone_is_asked_about_after_a_moment() {
-        assert_eq!(count(&fleet(1, &[Duration::SECOND])), 0);
+        assert_eq!(count(&fleet(1, &[GRACE / 2])), 0);
         assert_eq!(count(&fleet(1, &[GRACE])), 1);
     }
 

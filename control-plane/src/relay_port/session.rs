@@ -2,8 +2,9 @@
 use std::{sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{
-    Heartbeat, Hello, LeaveAnswer, Placement, Reconnect, SessionRequest, SessionResponse,
-    SettingsPhase, UpToDate, session_request::Message as Up, session_response::Message as Down,
+    Heartbeat, Hello, LeaveAnswer, LeaveVerdict, Placement, Reconnect, SessionRequest,
+    SessionResponse, SettingsPhase, UpToDate, session_request::Message as Up,
+    session_response::Message as Down,
 };
 use ekiden_telemetry::propagation;
 use tokio::{
@@ -348,14 +349,25 @@ impl Session {
                 self.save().await
             }
             Up::LeaveRequest(request) => {
+                let undelivered = request.undelivered;
                 let own = registrations::to_leave(request, &self.listed);
-                match departure::decide(&self.app, &self.identity, self.epoch, &own).await {
+                let (app, identity, epoch) = (&self.app, &self.identity, self.epoch);
+                let decided = match undelivered {
+                    true => departure::decide_undelivered(app, identity, epoch, &own).await,
+                    false => departure::decide(app, identity, epoch, &own).await,
+                };
+                match decided {
                     Ok(verdict) => {
                         tracing::info!(
                             relay.id = self.identity.name.relay,
+                            undelivered,
                             verdict = verdict.as_str_name(),
                             "A relay asks to leave its services"
                         );
+                        if undelivered && verdict == LeaveVerdict::Granted {
+                            // The decision took it out of DNS; what is reported from now on counts again.
+                            self.listed = Listed::default();
+                        }
                         self.send(Down::LeaveAnswer(LeaveAnswer { verdict: verdict.into() }))
                             .await?;
                     }

@@ -1,7 +1,7 @@
 //! The relay port as a relay sees it: real TLS, real certificates, a real database.
 //!
 //! `enrollment`: who gets a certificate. `certificates`: which count. `authorities`: one CA follows another. `sessions`: what is sent, and who holds one.
-//! `every_rpc`: which rpcs a certificate opens. `replicas`: several processes on one database. `reports`: health.
+//! `every_rpc`: which rpcs a certificate opens. `replicas`: several processes on one database. `reports`: health. `leaving`: who may.
 use std::{net::SocketAddr, time::Duration};
 
 use ekiden_proto::{
@@ -28,6 +28,7 @@ mod aws;
 mod certificates;
 mod enrollment;
 mod every_rpc;
+mod leaving;
 mod replicas;
 mod reports;
 mod rotation;

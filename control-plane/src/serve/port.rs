@@ -26,8 +26,9 @@ use crate::metrics::Metrics;
 
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How often HTTP/2 asks whether the peer is there, and how long it waits for the answer.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// How often HTTP/2 asks whether a silent peer is there, and how long it waits for the answer. A relay that dies with its
+/// machine says nothing: its record is to be out of DNS within a TTL and 5 s.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(4));
 /// After how long TCP asks, for what dies while HTTP/2 cannot ask.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 /// Wait after an accept that failed for want of something, e.g. file descriptors.

@@ -15,7 +15,6 @@ use crate::{
     drain::{Plan, plan},
     health::Health,
     registry::membership::{Membership, Permit},
-    session::departure::Departure,
 };
 
 /// What a second signal leaves for the last words.
@@ -32,7 +31,6 @@ pub(super) struct Leaving<'a> {
     pub(super) told: &'a watch::Sender<Option<Leave>>,
     pub(super) data_plane: &'a DataPlane,
     pub(super) membership: &'a mut Membership,
-    pub(super) departure: &'a Departure,
     pub(super) goodbye: &'a watch::Sender<Option<&'static str>>,
     pub(super) parts: &'a mut Parts,
 }
@@ -78,7 +76,7 @@ impl Leaving<'_> {
     async fn by(&mut self, plan: Plan, began: Instant) {
         let nothing_listens = self.data_plane.health().listeners.is_empty();
         let ask_until = began + plan.ask;
-        let asking = self.membership.permit(self.departure, ask_until);
+        let asking = self.membership.permit(ask_until);
         let permit = phase(self.told, LeavePhase::Asking, asking).await;
         // What asking took is DNS's no more.
         let leave_dns = plan.leave_dns.saturating_sub(began.elapsed());

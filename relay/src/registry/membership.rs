@@ -1,40 +1,36 @@
 //! Keeps the relay's registrations as they should be: compares, repairs, and is woken by change and by a timer.
 //!
 //! A relay is listed when its settings run, its listeners accept and its collectors answered: in the fleet's own service,
-//! and in the cells that the control plane places it in. One that can no longer deliver leaves after a while, unless it is
-//! the last: then a record that may fail beats a name that does not exist, which workloads would remember for minutes.
+//! and in the cells that the control plane places it in.
 //!
-//! - `leave`: the way out, for good.
+//! - `leave`: the way out, for good. `undelivered`: the way out for as long as collectors cannot be reached.
 //! - `listing`: one service, and how the registration there fares.
 //! - `registration`: what others see of it.
 
 mod leave;
 mod listing;
 mod registration;
+mod undelivered;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use ekiden_settings::{CheckedSettings, CloudMap, RegistrationMode, Service};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use ekiden_settings::{CheckedSettings, CloudMap, Service};
+use tokio::{sync::watch, time::sleep};
 
 pub use leave::Permit;
 pub use registration::{Registration, ServiceState};
 
-use listing::{Listing, may_leave};
+use listing::Listing;
+use undelivered::Undelivered;
 
 use super::{Record, Registry};
 use crate::{
     clock::Clock,
     identity::Identity,
     resolver::Resolver,
-    session::{orders::Assignment, standing::Running},
+    session::{departure::Departure, orders::Assignment, standing::Running},
 };
 
-/// A relay that cannot deliver leaves after this.
-const UNDELIVERED: Duration = Duration::from_secs(30);
 /// Everything is looked at at least this often.
 const LOOK: Duration = Duration::from_secs(15);
 
@@ -51,6 +47,8 @@ pub struct Inputs {
     pub running: watch::Receiver<Running>,
     /// Where the control plane wants it.
     pub assignment: watch::Receiver<Assignment>,
+    /// Whether it may leave.
+    pub departure: Departure,
 }
 
 /// As what this relay is listed.
@@ -79,7 +77,7 @@ pub struct Membership {
     current: Vec<Listing>,
     /// Where it was, and has to leave.
     former: Vec<Listing>,
-    undelivered_since: Option<Instant>,
+    undelivered: Undelivered,
 }
 
 impl Membership {
@@ -103,7 +101,7 @@ impl Membership {
             state,
             current,
             former,
-            undelivered_since: None,
+            undelivered: Undelivered::default(),
         }
     }
 
@@ -137,8 +135,6 @@ impl Membership {
         let assignment = self.inputs.assignment.borrow_and_update().clone();
         self.inputs.running.mark_unchanged();
         let delivers = *self.inputs.delivers.borrow_and_update();
-        self.undelivered_since =
-            if delivers { None } else { self.undelivered_since.or(Some(Instant::now())) };
         let wanted = settings.as_ref().and_then(|settings| settings.discovery.as_ref());
         self.arrange(wanted, &assignment.cells);
         self.tell();
@@ -150,7 +146,10 @@ impl Membership {
         let mut wait = LOOK;
         if !delivers {
             wait = wait.min(self.undelivered(random).await);
-        } else if let Some(record) = record {
+        } else {
+            self.delivers_again();
+        }
+        if delivers && let Some(record) = record {
             for at in 0..self.current.len() {
                 let step = self.current[at].settle(&record, &self.resolver, &self.clock, random);
                 wait = wait.min(step.await);
@@ -219,41 +218,6 @@ impl Membership {
             epoch,
             revision: self.inputs.running.borrow().revision,
         })
-    }
-
-    /// Leaves after a while of not delivering, unless that would leave no one.
-    async fn undelivered(&mut self, random: &mut (impl FnMut() -> f64 + Send)) -> Duration {
-        let since = self.undelivered_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let Some(address) = self.place.address else { return LOOK };
-        // What ECS registered it would not register again.
-        let leaves =
-            |listing: &&Listing| listing.listed() && listing.mode() == RegistrationMode::Relay;
-        let names: Vec<String> = self
-            .current
-            .iter()
-            .filter(leaves)
-            .map(|listing| listing.dns_name().to_owned())
-            .collect();
-        if names.is_empty() {
-            return LOOK;
-        }
-        if since < UNDELIVERED {
-            return (UNDELIVERED - since).mul_f64(1.0 + 0.5 * random());
-        }
-        for name in &names {
-            let listed = self.resolver.addresses_from_dns(name).await.unwrap_or_default();
-            let others: Vec<IpAddr> =
-                listed.into_iter().map(IpAddr::V4).filter(|other| *other != address).collect();
-            if !may_leave(address, &others, since) {
-                return LOOK;
-            }
-        }
-        tracing::warn!("The relay cannot deliver: it leaves its registry until it can");
-        let mut wait = LOOK;
-        for listing in &mut self.current {
-            wait = wait.min(listing.quit(random).await);
-        }
-        wait
     }
 
     fn missing(&self, what: &'static str) {

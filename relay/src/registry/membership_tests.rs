@@ -9,16 +9,22 @@ use hickory_resolver::proto::{
     op::{Message, ResponseCode},
     rr::{RData, Record as DnsRecord, rdata::A},
 };
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::{
+    net::UdpSocket,
+    time::{Instant, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::{
     fake_control_plane::SAFETY,
     registry::{Listed, RegistryError, ServiceKind},
-    session::{departure::Departure, standing::Standing},
+    session::{departure::LeaveVerdict, standing::Standing},
     test_settings::{checked, registered_in, settings},
 };
+
+#[path = "membership_tests/leaving.rs"]
+mod leaving;
 
 const OWN: [u8; 4] = [10, 0, 1, 17];
 const FIRST: (&str, &str) = ("srv-one", "one.telemetry.internal.");
@@ -144,6 +150,7 @@ struct Stage {
     delivers: watch::Sender<bool>,
     state: watch::Receiver<Registration>,
     assignment: watch::Sender<Assignment>,
+    departure: Departure,
     membership: Membership,
     _identity: watch::Sender<Option<Arc<Identity>>>,
     _standing: Standing,
@@ -162,12 +169,14 @@ impl Stage {
         let (state, standing) =
             (watch::Sender::new(Registration::default()), Standing::new(Clock::system()));
         let assignment = watch::Sender::new(Assignment::default());
+        let departure = Departure::default();
         let inputs = Inputs {
             assignment: assignment.subscribe(),
             settings: settings.subscribe(),
             identity: identity.subscribe(),
             delivers: delivers.subscribe(),
             running: standing.running(),
+            departure: departure.clone(),
         };
         let place = Place {
             address,
@@ -188,6 +197,7 @@ impl Stage {
             delivers,
             state: subscribed,
             assignment,
+            departure,
             membership,
             _identity: identity,
             _standing: standing,
@@ -277,41 +287,6 @@ async fn another_service_is_joined_before_the_old_one_is_left() {
         ["register srv-one", "register srv-two", "deregister srv-one"]
     );
     assert_eq!((stage.world.listed(FIRST.0).len(), stage.world.listed(SECOND.0).len()), (0, 1));
-}
-
-#[tokio::test]
-async fn leaving_ends_when_dns_no_longer_answers_however_often_it_takes() {
-    let mut stage = Stage::own().await;
-    assert_eq!(stage.membership.ttl(), None);
-    stage.until(Registration::in_dns).await;
-    assert_eq!(stage.membership.ttl(), Some(Duration::from_secs(10)));
-    stage.world.state().failures.push_back(RegistryError::Unfinished);
-    timeout(SAFETY, stage.membership.leave()).await.unwrap();
-    assert!(stage.world.listed(FIRST.0).is_empty());
-    assert_eq!(
-        stage.world.state().calls,
-        ["register srv-one", "deregister srv-one", "deregister srv-one"]
-    );
-    let state = stage.state.borrow().clone();
-    assert!(!state.registered() && !state.in_dns());
-}
-
-#[tokio::test]
-async fn a_relay_told_to_leave_in_the_middle_of_registering_is_taken_off_the_list() {
-    let mut stage = Stage::own().await;
-    let world = stage.world.clone();
-    let called = async {
-        while world.state().calls.is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        biased;
-        () = stage.membership.run(|| 0.0) => {}
-        () = called => {}
-    }
-    timeout(SAFETY, stage.membership.leave()).await.unwrap();
-    assert!(stage.world.listed(FIRST.0).is_empty());
 }
 
 /// Settings with cells beside the fleet's own service.
@@ -408,47 +383,6 @@ async fn a_record_that_is_right_already_is_not_made_again() {
         .insert("0a1b".to_owned(), own);
     stage.until(Registration::in_dns).await;
     assert!(stage.world.state().calls.is_empty());
-}
-
-#[tokio::test]
-async fn where_the_control_plane_is_silent_dns_says_whether_a_relay_is_the_last() {
-    let mut stage = Stage::own().await;
-    stage.until(Registration::in_dns).await;
-    let departure = Departure::default();
-    let soon = Instant::now() + Duration::from_millis(10);
-    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Stay);
-    let sibling = Listed {
-        instance: "sibling".to_owned(),
-        address: Some(IpAddr::from([10, 0, 9, 9])),
-        ..Listed::default()
-    };
-    stage
-        .world
-        .state()
-        .services
-        .entry(FIRST.0.to_owned())
-        .or_default()
-        .insert("sibling".to_owned(), sibling);
-    let soon = Instant::now() + Duration::from_millis(10);
-    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Leave);
-}
-
-#[tokio::test]
-async fn without_a_control_plane_nobody_would_take_out_what_stays() {
-    let mut stage = Stage::own().await;
-    stage.until(Registration::in_dns).await;
-    let departure = Departure::default();
-    departure.nobody_decides();
-    let soon = Instant::now() + Duration::from_millis(10);
-    assert_eq!(stage.membership.permit(&departure, soon).await, Permit::Leave);
-}
-
-#[tokio::test]
-async fn a_relay_that_is_listed_nowhere_needs_no_leave() {
-    let mut stage = Stage::own().await;
-    let departure = Departure::default();
-    assert_eq!(stage.membership.permit(&departure, Instant::now()).await, Permit::Leave);
-    assert!(!departure.is_asked());
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ pub enum LeaveVerdict {
 /// The question and its answer; sessions carry them, whichever is open.
 #[derive(Clone, Debug)]
 pub struct Departure {
-    /// The services to leave; none: nothing is asked.
-    asked: watch::Sender<Option<Vec<String>>>,
+    /// None: nothing is asked.
+    asked: watch::Sender<Option<proto::LeaveRequest>>,
     verdict: watch::Sender<Option<LeaveVerdict>>,
 }
 
@@ -30,9 +30,41 @@ impl Default for Departure {
 }
 
 impl Departure {
-    /// Asks, again and again, until leaving these services is granted.
+    /// Asks, again and again, until leaving these services for good is granted.
     pub fn ask(&self, services: Vec<String>) {
-        self.asked.send_replace(Some(services));
+        self.put(Some(proto::LeaveRequest { service_ids: services, undelivered: false }));
+    }
+
+    /// Asks as [`Departure::ask`] does, for a relay that stays and cannot deliver.
+    pub fn ask_undelivered(&self, services: Vec<String>) {
+        self.put(Some(proto::LeaveRequest { service_ids: services, undelivered: true }));
+    }
+
+    /// Asks nothing any more.
+    pub fn withdraw(&self) {
+        self.put(None);
+    }
+
+    /// Forgets what was answered, for it may be old; it is asked again.
+    pub(super) fn forget(&self) {
+        self.verdict.send_if_modified(|verdict| {
+            let old = verdict.is_some_and(|verdict| verdict != LeaveVerdict::OnItsOwn);
+            if old {
+                *verdict = None;
+            }
+            old
+        });
+    }
+
+    fn put(&self, question: Option<proto::LeaveRequest>) {
+        let news = self.asked.send_if_modified(|asked| {
+            let news = *asked != question;
+            *asked = question;
+            news
+        });
+        if news {
+            self.forget();
+        }
     }
 
     /// Notes that there is no control plane to ask.
@@ -52,11 +84,16 @@ impl Departure {
     }
 
     #[cfg(test)]
+    pub(crate) fn answer(&self, verdict: LeaveVerdict) {
+        self.verdict.send_replace(Some(verdict));
+    }
+
+    #[cfg(test)]
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.borrow().is_some()
     }
 
-    pub(super) fn questions(&self) -> watch::Receiver<Option<Vec<String>>> {
+    pub(super) fn questions(&self) -> watch::Receiver<Option<proto::LeaveRequest>> {
         self.asked.subscribe()
     }
 
@@ -65,7 +102,7 @@ impl Departure {
     }
 
     pub(super) fn question(&self) -> proto::LeaveRequest {
-        proto::LeaveRequest { service_ids: self.asked.borrow().clone().unwrap_or_default() }
+        self.asked.borrow().clone().unwrap_or_default()
     }
 
     pub(super) fn hear(&self, verdict: proto::LeaveVerdict) {

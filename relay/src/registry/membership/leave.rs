@@ -7,13 +7,13 @@ use super::{Membership, listing::Listing};
 use crate::{
     dns_check::{Seen, ask},
     error_chain::chain,
-    session::departure::{Departure, LeaveVerdict},
+    session::departure::LeaveVerdict,
 };
 
 /// What failed is tried again after this, and DNS is asked this often.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How long a control plane that does not answer is waited for before DNS is asked instead.
-const UNANSWERED: Duration = Duration::from_secs(5);
+pub(super) const UNANSWERED: Duration = Duration::from_secs(5);
 
 /// Whether the relay may leave its services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl Membership {
     /// Asks whether the relay may leave, until it may or `until`. While it asks it stays listed.
     ///
     /// The control plane decides. Where that does not answer, DNS does: a name that others are under keeps its answer.
-    pub async fn permit(&mut self, departure: &Departure, until: Instant) -> Permit {
+    pub async fn permit(&mut self, until: Instant) -> Permit {
+        let departure = self.inputs.departure.clone();
         let services: Vec<String> =
             self.listed().map(|listing| listing.service_id().to_owned()).collect();
         if services.is_empty() {

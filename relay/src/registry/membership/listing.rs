@@ -5,7 +5,7 @@ use ekiden_settings::{CloudMap, RegistrationMode, Service};
 use prost_types::Timestamp;
 use tokio::time::Instant;
 
-use super::{LOOK, Record, Registry, ServiceState, UNDELIVERED};
+use super::{LOOK, Record, Registry, ServiceState};
 use crate::{
     clock::Clock,
     dns_check::{Seen, ask},
@@ -21,8 +21,6 @@ const UNTIL_SEEN: Duration = Duration::from_secs(1);
 const ONCE_SEEN: Duration = Duration::from_secs(60);
 /// A registration that DNS does not show after this is made again; twice what DNS takes (Route 53 Developer Guide).
 const UNSEEN: Duration = Duration::from_secs(120);
-/// The relay with the smallest address waits so much longer: of relays that all cannot deliver, one stays.
-const LAST_TO_LEAVE: u32 = 3;
 /// Other relays that are told of.
 const MOST_OTHERS: usize = 256;
 
@@ -320,32 +318,4 @@ fn is_foreign(listed: &Listed, record: &Record) -> bool {
     !listed.relay.is_empty()
         && listed.relay != record.relay
         && listed.address.is_some_and(|address| address != record.address)
-}
-
-/// Whether a relay at `address` that has not delivered for `since` may leave the `others`.
-pub(super) fn may_leave(address: IpAddr, others: &[IpAddr], since: Duration) -> bool {
-    let last_to_leave = others.iter().all(|other| address < *other);
-    !others.is_empty() && since >= UNDELIVERED * if last_to_leave { LAST_TO_LEAVE } else { 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
-    #[test]
-    fn the_last_relay_stays_however_long_it_does_not_deliver() {
-        assert!(!may_leave(address(1), &[], Duration::from_secs(86_400)));
-    }
-
-    #[test]
-    fn of_relays_that_all_do_not_deliver_the_smallest_address_stays_longest() {
-        assert!(may_leave(address(2), &[address(1)], UNDELIVERED));
-        assert!(!may_leave(address(1), &[address(2)], UNDELIVERED));
-        assert!(may_leave(address(1), &[address(2)], UNDELIVERED * 3));
-        assert!(!may_leave(address(2), &[address(1)], UNDELIVERED / 2));
-    }
 }
