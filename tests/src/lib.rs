@@ -7,6 +7,7 @@
 //! - [`dns`]: the VPC's resolver, answering from that state as Route 53 does.
 //! - [`dns_proof`]: whether DNS tells the truth while relays come, go and die.
 //! - [`ecs_metadata`]: the ECS task metadata endpoint.
+//! - [`task_credentials`]: the ECS task credentials endpoint.
 //! - [`task_role`]: the role that the world's tasks run under.
 //! - [`sts`]: AWS STS and the account's issuer of web identity tokens.
 //! - [`sigv4`]: the signatures that all of AWS checks.
@@ -29,6 +30,7 @@ pub mod namespaces;
 pub mod otlp_sink;
 pub mod sigv4;
 pub mod sts;
+pub mod task_credentials;
 pub mod task_role;
 pub mod vendor_collector;
 pub mod workloads;

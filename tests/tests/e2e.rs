@@ -3,9 +3,12 @@ mod e2e {
     mod authorities;
     mod balance;
     mod bystander;
+    mod cells;
     mod changes;
+    mod cloud_maps;
     mod command_line;
     mod credentials;
+    mod descriptors;
     mod drain;
     mod enrollment;
     mod environment;

@@ -57,8 +57,8 @@ impl Aws {
         Self { region, role, client: Arc::default() }
     }
 
-    #[cfg(test)]
-    fn with_client(client: Client) -> Self {
+    /// With a client that is set up already.
+    pub fn with_client(client: Client) -> Self {
         Self { region: None, role: None, client: Arc::new(OnceCell::new_with(Some(client))) }
     }
 

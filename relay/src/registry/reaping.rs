@@ -131,3 +131,7 @@ async fn answers(address: IpAddr, port: u16) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+#[path = "reaping_tests.rs"]
+mod tests;

@@ -191,6 +191,15 @@ async fn a_ttl_of_zero_is_not_a_query_for_every_connection() {
 }
 
 #[tokio::test]
+async fn a_ttl_of_a_day_is_believed_for_a_minute() {
+    let dns = Dns::start(addresses(86_400, &[1])).await;
+    let resolver = dns.resolver();
+    let known_until = resolver.0.cached.lookup_ip(NAME).await.unwrap().valid_until();
+    let left = known_until.saturating_duration_since(std::time::Instant::now());
+    assert!(left > POSITIVE_MAX_TTL / 2 && left <= POSITIVE_MAX_TTL, "{left:?}");
+}
+
+#[tokio::test]
 async fn no_such_name_is_believed_for_seconds_whatever_the_zone_says() {
     let dns = Dns::start(Behaviour::NoSuchName).await;
     let resolver = dns.resolver();

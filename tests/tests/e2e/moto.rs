@@ -12,6 +12,7 @@ use super::python::{python, run_script, script};
 
 /// A moto server; it ends when dropped.
 pub(super) struct Moto {
+    /// URL, for `AWS_ENDPOINT_URL`.
     pub(super) endpoint: String,
     _process: Child,
 }
