@@ -4,7 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help demo test lint deploy-lint deploy-check dns-proof fuzz bench prepare build sql
+.PHONY: help demo test lint deploy-lint deploy-check dns-proof dns-check fuzz bench prepare build sql
 
 help: ## Shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -44,8 +44,14 @@ deploy-check: ## Checks deploy/terraform, and applies and destroys its examples 
 	@deploy/terraform/check.sh
 
 dns-proof: prepare ## Lets relays come, go and die in network namespaces, counts what workloads notice, writes docs/dns.md (as root; ten minutes)
+	@tests/prepare.sh namespaces
 	$(CARGO) build --workspace --all-targets
 	@target/debug/ekiden-dns-proof --write docs/dns.md
+
+dns-check: prepare ## Plays a short part of dns-proof, where namespaces can be made (as root; three minutes)
+	@tests/prepare.sh namespaces
+	$(CARGO) build --workspace --all-targets
+	@target/debug/ekiden-dns-proof --short --act rolling --act kill --act no-collector || [ $$? -eq 77 ]
 
 fuzz: ## Feeds the parsers what libFuzzer thinks of (EKIDEN_FUZZ_SECONDS: for how long each; 20)
 	@tests/prepare.sh compiler

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes ready what tests, demo and benchmarks need: prepare.sh [postgres] [python] [peers] [compiler] [sql].
+# Makes ready what tests, demo and benchmarks need: prepare.sh [postgres] [python] [peers] [compiler] [namespaces] [sql].
 # Installs only what is missing; without the rights to do so it says what to run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -41,6 +41,15 @@ python() {
 # libFuzzer is C++.
 compiler() {
     command -v c++ >/dev/null || install g++
+}
+
+# Without root there are no namespaces, and nothing to install for them.
+namespaces() {
+    [ "$(id -u)" -eq 0 ] || return 0
+    local missing=()
+    command -v ip >/dev/null || missing+=(iproute2)
+    command -v nft >/dev/null || missing+=(nftables)
+    if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
 }
 
 peers() {
@@ -86,7 +95,7 @@ sql() {
 
 for part in "$@"; do
     case $part in
-    postgres | python | peers | compiler | sql) "$part" ;;
+    postgres | python | peers | compiler | namespaces | sql) "$part" ;;
     *) say "no such part: $part" && exit 64 ;;
     esac
 done
