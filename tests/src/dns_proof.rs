@@ -46,7 +46,7 @@ pub struct Size {
 impl Size {
     /// How many places for relays a run needs: none is used twice.
     pub fn places(&self) -> u8 {
-        self.many + 2 * self.few + 4
+        2 * self.many + 2 * self.few + 4
     }
 }
 

@@ -27,6 +27,7 @@ mod e2e {
     mod roles;
     mod rotation;
     mod secrets;
+    mod small_tasks;
     mod streams;
     mod telemetry;
     mod unfit;

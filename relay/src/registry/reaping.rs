@@ -7,6 +7,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ekiden_proto::relay::v1::{GoneRelay, ReapOutcome, ReapReport, Reaped};
 use ekiden_settings::{CheckedSettings, CloudMap, RegistrationMode};
+use futures_util::future::join_all;
 use tokio::{
     net::TcpStream,
     sync::watch,
@@ -68,12 +69,19 @@ impl Reaping {
                     break;
                 }
             };
-            for (gone, worst) in asked.iter().zip(&mut worst) {
-                for record in listed.iter().filter(|record| record.relay == gone.relay) {
-                    let outcome = of_record(&*registry, &listed, record, gone, asked).await;
-                    if outcome.0 != ReapOutcome::Gone {
-                        *worst = outcome;
-                    }
+            // All at once: a zone's relays that are gone are each waited for, but none in turn.
+            let looked = asked.iter().enumerate().flat_map(|(at, gone)| {
+                let (registry, listed) = (&registry, &listed);
+                let own = listed.iter().filter(|record| record.relay == gone.relay);
+                own.map(move |record| async move {
+                    (at, of_record(&**registry, listed, record, gone, asked).await)
+                })
+            });
+            for (at, outcome) in join_all(looked.collect::<Vec<_>>()).await {
+                if let Some(worst) = worst.get_mut(at)
+                    && outcome.0 != ReapOutcome::Gone
+                {
+                    *worst = outcome;
                 }
             }
         }

@@ -15,15 +15,19 @@ use crate::{harness::Relay, namespaces};
 const PARTITION: Duration = Duration::from_secs(30);
 
 /// An act: its name for the command line, whether it is orderly.
-pub const ACTS: [(&str, bool); 7] = [
+pub const ACTS: [(&str, bool); 8] = [
     ("scale-out", true),
     ("scale-in", true),
     ("rolling", true),
     ("kill", false),
+    ("zone", false),
     ("no-control-plane", true),
     ("no-cloud-map", true),
     ("no-collector", false),
 ];
+
+/// Relays that a zone holds of ten: as many as may vanish together without being taken for a fault of the control plane's.
+const ZONE: usize = 3;
 
 /// Plays an act.
 pub async fn play(stage: &mut Stage, act: &str) -> anyhow::Result<Row> {
@@ -72,6 +76,24 @@ pub async fn play(stage: &mut Stage, act: &str) -> anyhow::Result<Row> {
                     let event = Instant::now();
                     namespaces::cut_cable(&namespace)?;
                     dead.process().kill().await?;
+                    Ok(event)
+                })
+                .await
+        }
+        "zone" => {
+            stage
+                .measure("a zone's three of ten die at once", async |stage| {
+                    let mut dead = stage.relays.split_off(stage.relays.len() - ZONE);
+                    let namespaces: Result<Vec<_>, _> =
+                        dead.iter().map(|relay| stage.namespace(relay.address())).collect();
+                    stage.expect_all();
+                    let event = Instant::now();
+                    for namespace in namespaces? {
+                        namespaces::cut_cable(&namespace)?;
+                    }
+                    for relay in &mut dead {
+                        relay.process().kill().await?;
+                    }
                     Ok(event)
                 })
                 .await

@@ -25,13 +25,15 @@ use tokio::{
 const NOT_RUN: u8 = 77;
 /// Relays in the acts in which one dies or is cut off: a quarter of a fleet is no outage of the control plane's own.
 const FOUR: u8 = 4;
+/// Of so many relays a zone's three may be lost.
+const TEN: u8 = 10;
 const BEGIN: &str = "<!-- begin of what `make dns-proof` writes -->\n";
 const END: &str = "<!-- end -->\n";
 
 /// Lets relays come, go and die in network namespaces, with real DNS, and counts what workloads notice. Needs root.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
-    /// Only this act: scale-out, scale-in, rolling, kill, no-control-plane, no-cloud-map or no-collector.
+    /// Only this act: scale-out, scale-in, rolling, kill, zone, no-control-plane, no-cloud-map or no-collector.
     #[arg(long)]
     act: Vec<String>,
     /// Small and quick: a TTL of 2 s, a stop timeout of 30 s, up to four relays.
@@ -115,7 +117,10 @@ async fn inside(arguments: &Arguments, owner: u32) -> anyhow::Result<ExitCode> {
     let size = arguments.size();
     let acts: Vec<(&str, bool)> = ACTS
         .into_iter()
-        .filter(|(act, _)| arguments.act.is_empty() || arguments.act.iter().any(|one| one == act))
+        .filter(|(act, _)| match arguments.act.is_empty() {
+            true => *act != "zone" || size.many >= TEN,
+            false => arguments.act.iter().any(|one| one == act),
+        })
         .collect();
     anyhow::ensure!(!acts.is_empty(), "there is no such act: `--help` names them");
     let mut stage = Stage::set(Namespaces::of(owner, size.places()), size).await?;
@@ -124,6 +129,7 @@ async fn inside(arguments: &Arguments, owner: u32) -> anyhow::Result<ExitCode> {
         match act {
             "scale-out" | "rolling" => {}
             "scale-in" => bring_to(&mut stage, size.many).await?,
+            "zone" => bring_to(&mut stage, TEN).await?,
             _ => bring_to(&mut stage, FOUR).await?,
         }
         let row = play(&mut stage, act).await?;
