@@ -16,6 +16,7 @@ mod compression;
 mod counters;
 mod error;
 mod export;
+mod heard;
 mod in_flight;
 mod key_versions;
 mod message;

@@ -20,10 +20,17 @@ use hyper::{
     client::conn::http2::{Builder, SendRequest},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{signal::Signal, tasks::Tasks};
+use super::{
+    heard::{Heard, HeardAt},
+    signal::Signal,
+    tasks::Tasks,
+};
 use crate::{
     collector::{CollectorPool, DialError, Dialled},
     error_chain::{causes, chain},
@@ -44,6 +51,9 @@ const HOLD_FAILURE: Duration = Duration::from_secs(1);
 /// few enough that grpc-go's default (two strikes within a silent stream) is not reached in the longest request.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that brings nothing for this long while a request waits is not trusted with others: what cuts a relay off
+/// without a word would go unnoticed until a ping does.
+const SILENT: Duration = Duration::from_secs(5);
 /// What the relay takes of answers before it reads them, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
@@ -93,6 +103,7 @@ struct Connection {
     opened: Instant,
     in_flight: AtomicUsize,
     last_used: Mutex<Instant>,
+    heard_at: HeardAt,
     retired: AtomicBool,
 }
 
@@ -146,6 +157,14 @@ impl Channel {
         }
     }
 
+    /// Sees to it that there is a connection, or that it is known why not.
+    pub(super) fn prepare(self: &Arc<Self>) {
+        let mut state = self.state();
+        if state.choose(Instant::now()).is_none() && state.dialling.is_none() {
+            state.dialling = Some(self.dial());
+        }
+    }
+
     /// Dials on a task of its own, so that no workload's deadline cuts short what others wait for.
     fn dial(self: &Arc<Self>) -> Dialling {
         let (done, dialling) = oneshot::channel();
@@ -181,6 +200,7 @@ impl Channel {
         };
         let uris = || Ok([uri(Signal::Traces)?, uri(Signal::Metrics)?, uri(Signal::Logs)?]);
         let uris = uris().map_err(|error: http::Error| Unreachable::response(&error))?;
+        let (stream, heard_at) = Heard::new(stream);
         let (sender, driver) = Builder::new(self.tasks.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -213,6 +233,7 @@ impl Channel {
             opened: now,
             in_flight: AtomicUsize::new(0),
             last_used: Mutex::new(now),
+            heard_at,
             retired: AtomicBool::new(false),
         }))
     }
@@ -281,6 +302,18 @@ impl Lease {
     /// Lets the connection take no new requests.
     pub(super) fn retire(&self) {
         self.connection.retired.store(true, Relaxed);
+    }
+
+    /// Comes back when nothing was heard on the connection for a while, from now on.
+    pub(super) async fn fallen_silent(&self) {
+        let begun = Instant::now();
+        loop {
+            let at = self.connection.heard_at.get().max(begun) + SILENT;
+            if at <= Instant::now() {
+                return;
+            }
+            sleep_until(at).await;
+        }
     }
 
     /// Sends a request and waits for the answer's headers.

@@ -1,6 +1,7 @@
 //! Sends export requests to a collector with its access key, and reads its answers.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -213,7 +214,17 @@ impl Exporter {
         key: Option<&Arc<Key>>,
     ) -> Result<Bytes, Attempt> {
         let request = self.request(lease, export, key)?;
-        let answer = lease.send(request).await?;
+        let mut answer = pin!(lease.send(request));
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer?,
+            () = lease.fallen_silent() => {
+                // It may be the answer that takes long. Whether the collector is there, another connection tells.
+                lease.retire();
+                self.channel.prepare();
+                answer.await?
+            }
+        };
         let secret = key.map_or(&[][..], |key| key.value().expose_secret());
         let (verdict, message) = read(answer).await?;
         match verdict {

@@ -45,8 +45,15 @@ impl Departure {
         self.put(None);
     }
 
-    /// Forgets what was answered, for it may be old; it is asked again.
-    pub(super) fn forget(&self) {
+    /// Notes a new session: what was said of who can deliver may be old. Who leaves for good goes by the last word.
+    pub(super) fn renewed(&self) {
+        if self.asked.borrow().as_ref().is_some_and(|question| question.undelivered) {
+            self.forget();
+        }
+    }
+
+    /// Forgets what was answered; it is asked again.
+    fn forget(&self) {
         self.verdict.send_if_modified(|verdict| {
             let old = verdict.is_some_and(|verdict| verdict != LeaveVerdict::OnItsOwn);
             if old {
@@ -112,5 +119,29 @@ impl Departure {
             proto::LeaveVerdict::Wait | proto::LeaveVerdict::Unspecified => LeaveVerdict::Wait,
         };
         self.verdict.send_replace(Some(verdict));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_session_asks_anew_who_delivers_and_keeps_the_word_on_leaving_for_good() {
+        let departure = Departure::default();
+        departure.ask(vec!["srv-one".to_owned()]);
+        departure.hear(proto::LeaveVerdict::Wait);
+        departure.renewed();
+        assert_eq!(departure.verdict(), Some(LeaveVerdict::Wait));
+        departure.ask_undelivered(vec!["srv-one".to_owned()]);
+        assert_eq!(departure.verdict(), None, "another question");
+        departure.hear(proto::LeaveVerdict::Wait);
+        departure.renewed();
+        assert_eq!(departure.verdict(), None);
+        departure.withdraw();
+        departure.nobody_decides();
+        departure.ask_undelivered(vec!["srv-one".to_owned()]);
+        departure.renewed();
+        assert_eq!(departure.verdict(), Some(LeaveVerdict::OnItsOwn));
     }
 }

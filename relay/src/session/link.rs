@@ -140,7 +140,7 @@ impl Link {
         let (inbound, parameters) =
             timeout(FIRST_MESSAGE, first).await.map_err(|_| OpenError::Silent)??;
         subject.orders.hear_epoch(parameters.epoch);
-        subject.orders.departure.forget();
+        subject.orders.departure.renewed();
         let now = Instant::now();
         // Hello tells what runs; an attempt that it does not tell of is due.
         let told = running.attempt.as_ref().is_some_and(|attempt| {

@@ -1,15 +1,18 @@
 //! How the relay treats its collectors.
 
-use std::net::SocketAddr;
+use std::{future::pending, net::SocketAddr};
 
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, Response};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
     time::Instant,
 };
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
 use super::{
@@ -222,4 +225,59 @@ async fn the_workloads_deadline_is_kept_and_passed_on() {
     assert_eq!(refused.2.code(), Code::DeadlineExceeded);
     assert_eq!(reason(&refused.2), "DEADLINE_PASSED");
     assert_eq!(relay.in_flight.held(), 0);
+}
+
+/// Passes bytes on between relay and collector, until it is cut: then what is open hangs, and what is new passes.
+struct Line {
+    address: SocketAddr,
+    cut: watch::Sender<bool>,
+    opened: watch::Receiver<usize>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Line {
+    async fn to(collector: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (cut, (count, opened)) = (watch::Sender::new(false), watch::channel(0));
+        let cuts = cut.clone();
+        let serving = async move {
+            let mut lines = JoinSet::new();
+            loop {
+                let (mut relay, _) = listener.accept().await.unwrap();
+                let (mut cut, was_cut) = (cuts.subscribe(), *cuts.borrow());
+                let cut = async move { drop(cut.wait_for(|cut| *cut).await) };
+                lines.spawn(async move {
+                    let mut collector = TcpStream::connect(collector).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut relay, &mut collector) => {}
+                        () = cut, if !was_cut => pending().await,
+                    }
+                });
+                count.send_modify(|count| *count += 1);
+            }
+        };
+        let serving = AbortOnDropHandle::new(spawn(serving));
+        Self { address, cut, opened, _serving: serving }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_takes_no_new_requests() {
+    let collector = Collector::start().await;
+    let mut line = Line::to(collector.address).await;
+    let relay = Relay::start(line.address).await;
+    let mut client = workload::traces(relay.address).await;
+    soon(client.export(spans(1))).await.unwrap();
+    line.cut.send_replace(true);
+    let hangs = {
+        let mut client = client.clone();
+        AbortOnDropHandle::new(spawn(async move { client.export(spans(1)).await }))
+    };
+    soon(line.opened.wait_for(|opened| *opened == 2)).await.unwrap();
+    soon(client.export(spans(1))).await.unwrap();
+    assert!(
+        !hangs.is_finished(),
+        "what was sent on it may have been processed: it is not sent again"
+    );
 }
