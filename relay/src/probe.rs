@@ -34,8 +34,7 @@ impl Cause {
 }
 
 /// Probes for as long as the process runs: at once when there is a cause or when telemetry is no longer delivered, and by
-/// a timer. `random` gives uniform numbers
-/// in `[0, 1)`.
+/// a timer. `random` gives uniform numbers in `[0, 1)`.
 pub async fn run(
     data_plane: DataPlane,
     mut causes: watch::Receiver<Cause>,
@@ -47,8 +46,9 @@ pub async fn run(
         let probes = async { tokio::join!(probe(&data_plane), data_plane.try_keys()) };
         let (reached, consented) = probes.instrument(span).await;
         let well = reached && consented;
-        let every = if well { ALL_WELL } else { AGAIN };
+        // It may have ended while the probes ran.
         let delivered = *delivers.borrow_and_update();
+        let every = if well && delivered { ALL_WELL } else { AGAIN };
         tokio::select! {
             changed = causes.changed() => {
                 if changed.is_err() {

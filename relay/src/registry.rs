@@ -98,15 +98,20 @@ pub trait Registry: Send + Sync {
 impl Listed {
     /// Whether the record is as `record` wants it.
     fn is(&self, record: &Record) -> bool {
-        *self
-            == Self {
-                instance: record.instance.clone(),
-                address: Some(record.address),
-                port: record.port,
-                zone: record.zone.clone(),
-                relay: record.relay.clone(),
-                epoch: record.epoch,
-                revision: record.revision,
-            }
+        *self == Self::from(record)
+    }
+}
+
+impl From<&Record> for Listed {
+    fn from(record: &Record) -> Self {
+        Self {
+            instance: record.instance.clone(),
+            address: Some(record.address),
+            port: record.port,
+            zone: record.zone.clone(),
+            relay: record.relay.clone(),
+            epoch: record.epoch,
+            revision: record.revision,
+        }
     }
 }

@@ -299,9 +299,9 @@ impl Lease {
         }
     }
 
-    /// Lets the connection take no new requests.
-    pub(super) fn retire(&self) {
-        self.connection.retired.store(true, Relaxed);
+    /// Lets the connection take no new requests; tells whether that is news.
+    pub(super) fn retire(&self) -> bool {
+        !self.connection.retired.swap(true, Relaxed)
     }
 
     /// Comes back when nothing was heard on the connection for a while, from now on.

@@ -220,7 +220,12 @@ impl Exporter {
             answer = &mut answer => answer?,
             () = lease.fallen_silent() => {
                 // It may be the answer that takes long. Whether the collector is there, another connection tells.
-                lease.retire();
+                if lease.retire() {
+                    tracing::info!(
+                        collector.id = self.pool.settings().name,
+                        "A connection to the collector fell silent while a request waits: another is dialled"
+                    );
+                }
                 self.channel.prepare();
                 answer.await?
             }

@@ -95,14 +95,14 @@ struct Scripted {
 
 impl Registry for Scripted {
     fn register<'a>(&'a self, record: &'a Record) -> BoxFuture<'a, Result<(), RegistryError>> {
-        async {
+        async move {
             let mut state = self.world.state();
             state.calls.push(format!("register {}", self.service));
             if let Some(failure) = state.failures.pop_front() {
                 return Err(failure);
             }
             let listed = state.services.entry(self.service.clone()).or_default();
-            listed.insert(record.instance.clone(), held(record));
+            listed.insert(record.instance.clone(), Listed::from(record));
             Ok(())
         }
         .boxed()
@@ -127,19 +127,6 @@ impl Registry for Scripted {
 
     fn kind(&self) -> BoxFuture<'_, Result<ServiceKind, RegistryError>> {
         async { Err(RegistryError::Unfinished) }.boxed()
-    }
-}
-
-/// A record as the registry holds it.
-fn held(record: &Record) -> Listed {
-    Listed {
-        instance: record.instance.clone(),
-        address: Some(record.address),
-        port: record.port,
-        zone: record.zone.clone(),
-        relay: record.relay.clone(),
-        epoch: record.epoch,
-        revision: record.revision,
     }
 }
 

@@ -1,6 +1,13 @@
 //! Asking the control plane whether this relay may leave its services.
+use std::time::Duration;
+
 use ekiden_proto::relay::v1 as proto;
 use tokio::sync::watch;
+
+/// Leaving for good is asked this often: the stop timeout runs.
+const LEAVING: Duration = Duration::from_secs(1);
+/// For one that cannot deliver: while a vendor is down for all, every relay asks.
+const UNDELIVERED: Duration = Duration::from_secs(10);
 
 /// What the control plane knows of siblings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +111,11 @@ impl Departure {
         self.asked.subscribe()
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.asked.borrow().is_some() && self.verdict() != Some(LeaveVerdict::Granted)
+    /// How often the question is to be asked; none: not, or not any more.
+    pub(super) fn asks_every(&self) -> Option<Duration> {
+        let asked = self.asked.borrow();
+        let question = asked.as_ref().filter(|_| self.verdict() != Some(LeaveVerdict::Granted))?;
+        Some(if question.undelivered { UNDELIVERED } else { LEAVING })
     }
 
     pub(super) fn question(&self) -> proto::LeaveRequest {
@@ -129,12 +139,15 @@ mod tests {
     #[test]
     fn a_new_session_asks_anew_who_delivers_and_keeps_the_word_on_leaving_for_good() {
         let departure = Departure::default();
+        assert_eq!(departure.asks_every(), None);
         departure.ask(vec!["srv-one".to_owned()]);
+        assert_eq!(departure.asks_every(), Some(LEAVING));
         departure.hear(proto::LeaveVerdict::Wait);
         departure.renewed();
         assert_eq!(departure.verdict(), Some(LeaveVerdict::Wait));
         departure.ask_undelivered(vec!["srv-one".to_owned()]);
         assert_eq!(departure.verdict(), None, "another question");
+        assert_eq!(departure.asks_every(), Some(UNDELIVERED), "all may be asking");
         departure.hear(proto::LeaveVerdict::Wait);
         departure.renewed();
         assert_eq!(departure.verdict(), None);

@@ -32,8 +32,6 @@ const OUTBOUND: usize = 4;
 /// Bounds of what the control plane may ask for, against a mistake there.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(3600);
-/// Whether the relay may leave is asked this often.
-const QUESTIONS_APART: Duration = Duration::from_secs(1);
 /// Changes of a relay's state are reported at most this often.
 const REPORTS_APART: Duration = Duration::from_secs(1);
 
@@ -322,8 +320,8 @@ impl Link {
     }
 
     fn leave_due_at(&self, subject: &Subject) -> Option<Instant> {
-        let due = subject.orders.departure.is_due();
-        due.then(|| self.said.asked_to_leave_at.map_or(self.opened_at, |at| at + QUESTIONS_APART))
+        let apart = subject.orders.departure.asks_every()?;
+        Some(self.said.asked_to_leave_at.map_or(self.opened_at, |at| at + apart))
     }
 
     fn health_due_at(&self) -> Instant {

@@ -57,18 +57,6 @@ fn record(number: u8) -> Record {
     }
 }
 
-fn held(record: &Record) -> Listed {
-    Listed {
-        instance: record.instance.clone(),
-        address: Some(record.address),
-        port: record.port,
-        zone: record.zone.clone(),
-        relay: record.relay.clone(),
-        epoch: record.epoch,
-        revision: record.revision,
-    }
-}
-
 async fn listed(registry: &CloudMap) -> Result<Vec<Listed>, RegistryError> {
     let mut listed = registry.list().await?;
     listed.sort_by(|one, other| one.instance.cmp(&other.instance));
@@ -85,16 +73,16 @@ async fn a_service_does_as_asked(service: &CloudMap, replaces: bool) -> anyhow::
 
     let (one, other) = (record(1), record(2));
     try_join_all([service.register(&one), service.register(&other)]).await?;
-    assert_eq!(listed(service).await?, [held(&one), held(&other)]);
+    assert_eq!(listed(service).await?, [Listed::from(&one), Listed::from(&other)]);
     if replaces {
         // A restart: the same task, a later session; the life before had not heard yet that it is registered.
         let restarted = Record { epoch: 2, revision: 8, ..one.clone() };
         try_join_all([service.register(&restarted), service.register(&restarted)]).await?;
-        assert_eq!(listed(service).await?, [held(&restarted), held(&other)]);
+        assert_eq!(listed(service).await?, [Listed::from(&restarted), Listed::from(&other)]);
     }
 
     service.deregister(&one.instance).await?;
-    assert_eq!(listed(service).await?, [held(&other)]);
+    assert_eq!(listed(service).await?, [Listed::from(&other)]);
     service.deregister(&one.instance).await?;
     try_join_all([service.deregister(&other.instance), service.deregister(&other.instance)])
         .await?;
